@@ -1,0 +1,86 @@
+# Taskdock's commands. A fresh machine needs Python 3.11+, git, make and Node with npm; the rest is fetched by the
+# locks in requirements/ into .venv. A stamp file there marks each level, so a second run starts at once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := run
+.NOTPARALLEL:
+
+# What the caller has activated must not leak into our own environment.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUN_STAMP := $(VENV)/.run-stamp
+DEV_STAMP := $(VENV)/.dev-stamp
+
+# Last on PATH: the dev lock's node and npm stand in where the machine has none.
+export PATH := $(PATH):$(CURDIR)/$(BIN)
+
+# An interpreter that exists but is too old, or a shim that leads nowhere, is passed over.
+FIND_PYTHON := for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$python"; break; fi; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+
+# The project itself, editable, with nothing fetched that the lock does not pin.
+INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
+
+.PHONY: run demo test check static format diagrams lock wheel setup setup-run clean help
+
+run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
+	$(BIN)/taskdock demo --stay --home .taskdock
+
+demo: setup-run ## the same demo, to its end; exits 0 or 1
+	$(BIN)/taskdock demo
+
+test: static ## set up everything, check, run every test; lists each skip with its reason
+	$(BIN)/python -m pytest
+
+check: static ## what must hold before each commit: static, then import contracts, bands, words, locks
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/architecture
+
+static: setup ## ruff, mypy and pyright
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: setup ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+diagrams: setup ## draw docs/diagrams anew from the machines in the core
+	$(BIN)/python tools/diagrams.py
+
+lock: setup ## write the locks anew; make lock LOCK=--upgrade moves them to the newest versions
+	$(BIN)/python tools/lock.py $(LOCK)
+
+wheel: setup ## build sdist and wheel into dist/
+	$(BIN)/python -m build --no-isolation
+
+setup: $(DEV_STAMP) ## everything that tests need, into .venv
+
+setup-run: $(RUN_STAMP) ## only what running needs, into .venv
+
+clean: ## remove what make made, .taskdock (tasks of the demo) excepted
+	rm -rf $(VENV) .tools build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Taskdock needs Python 3.11 or newer; none was found on PATH." >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(RUN_STAMP): requirements/run.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes --requirement requirements/run.txt
+	$(INSTALL_SELF)
+	@touch $@
+
+# The dev lock holds the run lock (tests/architecture/test_locks.py), so one installation settles both.
+$(DEV_STAMP): requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes --requirement requirements/dev.txt
+	$(INSTALL_SELF)
+	@touch $(RUN_STAMP) $@

@@ -1,0 +1,88 @@
+"""Codec: how records and intents are written down, and read back exactly as they were.
+
+Owns: the store's converter, the version each kind of document carries, and `encode` / `decode`.
+Never: a coercion; a document that does not say what its type says is refused (cattrs alone would turn None into 'None').
+Reads as: adapters/store/* -> `encode(record)` -> text -> `decode(Kind, text)`.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar
+
+from cattrs import Converter
+from cattrs.strategies import configure_tagged_union
+
+from taskdock.core.errors import SchemaMismatch
+from taskdock.core.inputs import TellInput
+from taskdock.core.intents import Body
+
+VERSION = 1
+"""Of every document written by this code; raised together with an upcaster for the documents before."""
+
+_T = TypeVar("_T")
+
+
+def _exact(kind: type[_T]) -> Any:  # noqa: ANN401 - cattrs types a structure hook this loosely
+    def structure(value: object, _: type[_T]) -> _T:
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return kind(value)  # type: ignore[call-arg]
+        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+
+    return structure
+
+
+def _converter() -> Converter:
+    converter = Converter()
+    for kind in (str, int, bool, float):
+        converter.register_structure_hook(kind, _exact(kind))
+    converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    configure_tagged_union(TellInput, converter, tag_name="type")
+    configure_tagged_union(Body, converter, tag_name="type")
+    return converter
+
+
+_CONVERTER = _converter()
+
+
+def encode(record: object) -> str:
+    """Write a record as JSON with its document version."""
+    return _dump(_CONVERTER.unstructure(record))
+
+
+def decode(kind: type[_T], text: str) -> _T:
+    """Read a record back; SchemaMismatch for a document that a newer Taskdock wrote, or that is none of ours."""
+    record: _T = _structure(text, kind)
+    return record
+
+
+def encode_body(body: Body) -> str:
+    """Write the body of an intent, tagged with its kind."""
+    return _dump(_CONVERTER.unstructure(body, unstructure_as=Body))
+
+
+def decode_body(text: str) -> Body:
+    """Read the body of an intent back."""
+    body: Body = _structure(text, Body)
+    return body
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return json.dumps({"v": VERSION, **document}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _structure(text: str, kind: Any) -> Any:  # noqa: ANN401 - a union is no type[T] to a type checker
+    document = json.loads(text)
+    version = document.pop("v", None)
+    if version != VERSION:
+        _refuse(kind, f"version {version}, this code reads {VERSION}")
+    try:
+        return _CONVERTER.structure(document, kind)
+    except Exception as error:  # noqa: BLE001 - cattrs groups every cause below one base that depends on its mode
+        _refuse(kind, repr(error), error)
+
+
+def _refuse(kind: object, why: str, cause: BaseException | None = None) -> NoReturn:
+    raise SchemaMismatch(f"A stored {getattr(kind, '__name__', kind)} cannot be read: {why}") from cause

@@ -1,0 +1,330 @@
+"""Inputs: everything that can be fed to a boundary's `step`.
+
+Owns: commands (requests to change something), outcomes (what became of an intent) and facts (what was seen outside).
+Never: an id, a time or a random number made by the core; they come in with the input.
+Reads as: request path, scheduler or simulation makes one -> `step` -> Change.
+"""
+
+from enum import Enum
+
+from attrs import frozen
+
+# Commands to a task boundary. Texts have passed taskdock.core.values before they get here.
+
+
+@frozen
+class CreateTask:
+    """Make a task with its first tab, whose first message is the prompt."""
+
+    task_id: str
+    tab_id: str
+    message_id: str
+    workspace: str
+    owner: str
+    repo_id: str
+    repo_is_ready: bool
+    prompt: str
+    provider: str
+    agent: str
+    title: str | None = None
+    branch: str | None = None
+    base: str | None = None
+
+
+@frozen
+class RetryTask:
+    """Go on from where the task failed."""
+
+
+@frozen
+class KillTask:
+    """End the task for good; `force` gives up work that cannot be brought out."""
+
+    force: bool = False
+
+
+@frozen
+class OpenTab:
+    """Open one more tab, with a first message or without."""
+
+    tab_id: str
+    name: str | None = None
+    agent: str | None = None
+    message_id: str | None = None
+    prompt: str | None = None
+
+
+@frozen
+class RetryTab:
+    """Try the tab's session again."""
+
+    tab_id: str
+
+
+@frozen
+class CloseTab:
+    """Close a tab; with messages still queued only by `force`, which withdraws them."""
+
+    tab_id: str
+    force: bool = False
+
+
+@frozen
+class SendMessage:
+    """Queue a message for a tab, and lift the hold on its queue."""
+
+    tab_id: str
+    message_id: str
+    text: str
+
+
+# Commands to a repo boundary.
+
+
+@frozen
+class AddRepo:
+    """Register a repo and clone it in the background; adding it again starts a failed clone again."""
+
+    repo_id: str
+    workspace: str
+    name: str
+    remote: str
+
+
+@frozen
+class RetryRepo:
+    """Start a failed clone again."""
+
+
+# Between boundaries: the messages of `Tell`. `ask` is the number of the question, so a late answer is known as one.
+
+
+@frozen
+class AwaitReady:
+    """A task asks its repo to say when it is ready."""
+
+    task_id: str
+    ask: int
+
+
+@frozen
+class RepoReady:
+    """The repo's answer: it is ready."""
+
+    ask: int
+
+
+@frozen
+class RepoFailed:
+    """The repo's answer: its clone failed."""
+
+    ask: int
+    reason: str
+    log_tail: str | None = None
+
+
+TellInput = AwaitReady | RepoReady | RepoFailed
+"""What one boundary may say to another."""
+
+
+# What an intent brings when it succeeds.
+
+
+@frozen
+class NameEnsured:
+    """Title, branch and base are settled; `note` says what is worth telling (a namer that failed)."""
+
+    title: str
+    branch: str
+    base: str
+    note: str | None = None
+
+
+@frozen
+class SandboxReady:
+    """The sandbox runs and the branch is checked out; `adopted` when it was there before this run."""
+
+    adopted: bool
+
+
+@frozen
+class AgentReady:
+    """The agent's server answers."""
+
+
+@frozen
+class SessionReady:
+    """The tab's session is there and idle."""
+
+    session_id: str
+    agent_process: str
+
+
+class TurnEnd(Enum):
+    """How a turn ended. After all but the first the queue is held."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+@frozen
+class TurnEnded:
+    """The agent ended the turn; `detail` is its stop reason or its error."""
+
+    end: TurnEnd
+    detail: str
+
+
+@frozen
+class Asked:
+    """The cancel request was taken; it proves nothing about the turn."""
+
+
+@frozen
+class SessionClosed:
+    """No session of the tab is left in this generation."""
+
+
+@frozen
+class WorkCollected:
+    """The service clone holds the commits: the task's head (None when it never made one), whether the branch followed.
+
+    `uncommitted` names files (at most 20) whose changes are in no commit, and so still only in the sandbox.
+    """
+
+    head: str | None
+    branch_moved: bool
+    uncommitted: tuple[str, ...] = ()
+
+
+@frozen
+class SandboxReleased:
+    """The sandbox is gone."""
+
+
+@frozen
+class Cloned:
+    """The clone is there: trunk's name and head."""
+
+    trunk: str
+    head: str
+
+
+@frozen
+class Told:
+    """The other boundary has committed the input (or rightly ignored it)."""
+
+
+@frozen
+class Woken:
+    """The time has come."""
+
+
+Value = (
+    NameEnsured | SandboxReady | AgentReady | SessionReady | TurnEnded | Asked | SessionClosed | WorkCollected
+    | SandboxReleased | Cloned | Told | Woken
+)  # fmt: skip
+
+
+# Outcomes of one intent.
+
+
+class FailureClass(Enum):
+    """What kind of failure it was, and so whether another attempt makes sense."""
+
+    TRANSIENT = "transient"
+    UNREACHABLE = "unreachable"
+    """The other side could not be reached: nothing was sent."""
+    UNKNOWN = "unknown"
+    """Sent, no answer: the next run of the same ensure intent looks before it asks."""
+    PERMANENT = "permanent"
+    DEADLINE = "deadline"
+    """The deadline over all runs passed."""
+
+
+@frozen
+class Succeeded:
+    """It is done."""
+
+    value: Value
+
+
+@frozen
+class Failed:
+    """It is not done, or not known to be."""
+
+    failure_class: FailureClass
+    reason: str
+    retry_after_seconds: float | None = None
+    log_tail: str | None = None
+
+
+Outcome = Succeeded | Failed
+
+
+@frozen
+class OutcomeReported:
+    """What became of an intent; stale unless the intent is open and `issue` is its latest."""
+
+    intent_id: str
+    issue: int
+    outcome: Outcome
+
+
+# Facts: what was seen outside.
+
+
+@frozen
+class Started:
+    """An execution is about to make its first outside call; refused (ignored) means: do not call."""
+
+    intent_id: str
+    issue: int
+
+
+@frozen
+class Progressed:
+    """One sentence for people about how far an intent has come."""
+
+    intent_id: str
+    issue: int
+    sentence: str
+
+
+@frozen
+class Delivered:
+    """The agent has the message: its relay said so, or something of its turn was seen."""
+
+    intent_id: str
+    issue: int
+
+
+@frozen
+class SessionLost:
+    """The agent process of this session is gone."""
+
+    tab_id: str
+    session_id: str
+    reason: str
+
+
+@frozen
+class SandboxLost:
+    """The provider says that this sandbox is not there any more."""
+
+    sandbox: str
+    reason: str
+
+
+TaskInput = (
+    CreateTask | RetryTask | KillTask | OpenTab | RetryTab | CloseTab | SendMessage | RepoReady | RepoFailed
+    | OutcomeReported | Started | Progressed | Delivered | SessionLost | SandboxLost
+)  # fmt: skip
+RepoInput = AddRepo | RetryRepo | AwaitReady | OutcomeReported | Progressed
+Input = (
+    CreateTask | RetryTask | KillTask | OpenTab | RetryTab | CloseTab | SendMessage | RepoReady | RepoFailed
+    | OutcomeReported | Started | Progressed | Delivered | SessionLost | SandboxLost
+    | AddRepo | RetryRepo | AwaitReady
+)  # fmt: skip

@@ -1,0 +1,230 @@
+"""Repo: a registered git repository with a service-owned clone.
+
+Owns: `RepoStatus`, the repo table, the `Repo` record, its guards and orders.
+Never: git; a clone is an intent.
+Reads as: repo_boundary matches an input to an open intent -> fires its trigger here -> the row alone sets the status.
+
+Rule 1. A repo is registered at once and cloned in the background; tasks wait for it by asking (`AwaitReady`).
+Rule 2. Every task that asked is told exactly when the clone is ready or has failed, with the number of its question.
+Rule 3. Somebody asking for a repo in `error` starts its clone again, so a mended remote needs no separate step.
+"""
+
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from attrs import evolve, frozen
+
+from taskdock.core.change import Draft, Place
+from taskdock.core.history import HistoryKind
+from taskdock.core.inputs import AwaitReady, Cloned, Failed, RepoFailed, RepoReady
+from taskdock.core.intents import CloneRepo, Intent, Tell
+from taskdock.core.machine import NEW, Row, build, guard, order
+from taskdock.core.step import Failure, Step
+
+
+class RepoStatus(Enum):
+    """What clients see of a repo."""
+
+    CLONING = "cloning"
+    """The clone is being made; Cloned moves it."""
+    READY = "ready"
+    """Tasks can start. Rests here."""
+    ERROR = "error"
+    """The clone failed. A retry, adding it again, or a task that asks for it moves it."""
+
+
+CLONING, READY, ERROR = (status.value for status in RepoStatus)
+
+STATES: dict[str, tuple[str, ...]] = {
+    NEW: (),
+    CLONING: ("clone",),
+    READY: ("tell_ready",),
+    ERROR: ("fail", "tell_failed"),
+}
+
+ROWS = (
+    Row("add", NEW, CLONING, then="note_added"),
+    Row("cloned", CLONING, READY, then="take_clone"),
+    Row("failed", CLONING, "=", when="may_try_again", then="note_failed_attempt"),
+    Row("failed", CLONING, ERROR),
+    Row("retry", ERROR, CLONING, then="note_retried"),
+    Row("await_ready", CLONING, "=", then="take_waiting"),
+    Row("await_ready", READY, "=", then="take_waiting"),
+    Row("await_ready", ERROR, CLONING, then=("take_waiting", "note_retried")),
+)
+
+
+@frozen
+class Waiting:
+    """A task that asked to be told, and the number of its question."""
+
+    task_id: str
+    ask: int
+
+
+@frozen
+class Repo:
+    """A repo as it is stored. `at` is its machine state, written by the table alone."""
+
+    id: str
+    workspace: str
+    name: str
+    remote: str
+    created_at: datetime
+    updated_at: datetime
+    at: str = NEW
+    trunk: str | None = None
+    head: str | None = None
+    waiting: tuple[Waiting, ...] = ()
+    step: Step | None = None
+    failure: Failure | None = None
+
+    @property
+    def status(self) -> RepoStatus:
+        """The status of the contract."""
+        return RepoStatus(self.at)
+
+
+class RepoCursor:
+    """Guards and orders of the table, on the repo of one draft."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        repo_id: str,
+        *,
+        input_: object = None,
+        intent: Intent | None = None,
+        failed: Failed | None = None,
+    ) -> None:
+        self._draft = draft
+        self._id = repo_id
+        self._input = input_
+        self._intent = intent
+        self._failed = failed
+
+    @property
+    def repo(self) -> Repo:
+        """The repo as it stands in the draft."""
+        return self._draft.get(Repo, self._id)
+
+    @property
+    def state(self) -> str:
+        """The machine state; only `transitions` assigns it, row by row."""
+        return self.repo.at
+
+    @state.setter
+    def state(self, entered: str) -> None:
+        if entered != self.repo.at:
+            step = Step(entered, attempt=1, started_at=self._draft.now) if entered == CLONING else None
+            self._put(at=entered, step=step, failure=None)
+
+    def _put(self, **changes: Any) -> None:
+        self._draft.put(evolve(self.repo, updated_at=self._draft.now, **changes))
+
+    @guard
+    def may_try_again(self) -> bool:
+        """The failure may pass, and attempts and deadline allow one more run."""
+        return self._draft.next_attempt_at(self._intent, self._failed) is not None
+
+    @order
+    def note_added(self) -> None:
+        """Somebody registered it."""
+        self._draft.note(HistoryKind.REPO_ADDED, name=self.repo.name, remote=self.repo.remote)
+
+    @order
+    def note_retried(self) -> None:
+        """Its clone starts again."""
+        self._draft.note(HistoryKind.REPO_RETRIED)
+
+    @order
+    def take_clone(self) -> None:
+        """The clone is there."""
+        assert isinstance(self._input, Cloned)
+        self._put(trunk=self._input.trunk, head=self._input.head)
+        self._draft.note(HistoryKind.REPO_READY, trunk=self._input.trunk, head=self._input.head)
+
+    @order
+    def take_waiting(self) -> None:
+        """A task waits; a later question of the same task replaces its earlier one."""
+        assert isinstance(self._input, AwaitReady)
+        asked = Waiting(self._input.task_id, self._input.ask)
+        others = tuple(waiting for waiting in self.repo.waiting if waiting.task_id != asked.task_id)
+        self._put(waiting=(*others, asked))
+
+    @order
+    def note_failed_attempt(self) -> None:
+        """One attempt failed and another follows."""
+        assert self._failed is not None and self._intent is not None and self.repo.step is not None
+        retry_at = self._draft.next_attempt_at(self._intent, self._failed)
+        assert retry_at is not None
+        self._put(
+            step=evolve(self.repo.step, attempt=self._intent.attempt + 1, retry_at=retry_at, progress=None)
+        )
+        self._draft.note(
+            HistoryKind.REPO_STEP_FAILED,
+            step=CLONING,
+            attempt=self._intent.attempt,
+            retry_at=retry_at.isoformat(),
+            reason=self._failed.reason,
+            **{"class": self._failed.failure_class.value},
+        )
+
+    @order
+    def clone(self) -> None:
+        """Order the clone, unless it is under way."""
+        if self._draft.intents(CloneRepo):
+            return
+        after = self._intent if self._failed is not None else None
+        self._draft.order(
+            CloneRepo(self.repo.id, self.repo.remote),
+            Place("clone", "clone"),
+            not_before=self._draft.next_attempt_at(after, self._failed),
+            after=after,
+        )
+
+    @order
+    def tell_ready(self) -> None:
+        """Answer every task that asked."""
+        for waiting in self.repo.waiting:
+            self._tell(waiting, RepoReady(waiting.ask))
+        self._put(waiting=())
+
+    @order
+    def tell_failed(self) -> None:
+        """Answer every task that asked, with the reason."""
+        failure = self.repo.failure
+        assert failure is not None
+        for waiting in self.repo.waiting:
+            self._tell(waiting, RepoFailed(waiting.ask, failure.reason, failure.log_tail))
+        self._put(waiting=())
+
+    def _tell(self, waiting: Waiting, answer: RepoReady | RepoFailed) -> None:
+        self._draft.order(
+            Tell(waiting.task_id, answer), Place(f"tell:{waiting.task_id}:{waiting.ask}", "tell")
+        )
+
+    @order
+    def fail(self) -> None:
+        """Rest in `error`: say why."""
+        assert self._failed is not None and self._intent is not None
+        failure = Failure(
+            step=CLONING,
+            failure_class=self._failed.failure_class,
+            reason=self._failed.reason,
+            attempts=self._intent.attempt,
+            retry="clones again",
+            log_tail=self._failed.log_tail,
+        )
+        self._put(failure=failure)
+        self._draft.note(
+            HistoryKind.REPO_FAILED,
+            step=CLONING,
+            attempts=failure.attempts,
+            reason=failure.reason,
+            **{"class": failure.failure_class.value},
+        )
+
+
+MACHINE = build(STATES, ROWS, RepoCursor)

@@ -1,0 +1,33 @@
+"""Collect work: the task's commits come into the service clone.
+
+Owns: the executor of `CollectWork`.
+Never: a silent loss; what is in no commit is named.
+Reads as: scheduler -> `collect_work` -> access (bundle out), clone (take in) -> WorkCollected.
+"""
+
+from taskdock.core.inputs import WorkCollected
+from taskdock.core.intents import CollectWork
+from taskdock.services.checkout import bundle_out, uncommitted_files
+from taskdock.services.execution import Execution
+from taskdock.services.links import SERVICE
+from taskdock.services.sandboxes import ref_of
+from taskdock.services.tools import Tools
+
+
+async def collect_work(body: CollectWork, _execution: Execution, tools: Tools) -> WorkCollected:
+    """Bundle what the clone does not have and take it in; with `quiesce` the agent is stopped first."""
+    access = tools.sites.of(body.sandbox).access
+    ref = ref_of(body.sandbox)
+    if body.quiesce:
+        await access.stop_service(ref, SERVICE)
+    known = await tools.clones.known_heads(body.repo_id, body.sandbox.task_id)
+    bundle = await bundle_out(access, ref, known)
+    try:
+        taken = await tools.clones.take_in(
+            body.repo_id, body.sandbox.task_id, body.sandbox.generation, body.branch, bundle
+        )
+    finally:
+        if bundle is not None:
+            bundle.unlink(missing_ok=True)
+    left = await uncommitted_files(access, ref) if body.quiesce else ()
+    return WorkCollected(taken.head, taken.branch_moved, left)

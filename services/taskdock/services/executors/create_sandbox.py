@@ -1,0 +1,31 @@
+"""Create sandbox: a running sandbox with the task's branch checked out in it.
+
+Owns: the executor of `CreateSandbox`.
+Never: a second sandbox; the name was chosen before the first call and is ensured again after every doubt.
+Reads as: scheduler -> `create_sandbox` -> provider, clone, access -> SandboxReady.
+"""
+
+from taskdock.core.inputs import SandboxReady
+from taskdock.core.intents import CreateSandbox
+from taskdock.ports.sandbox import Phase
+from taskdock.services.checkout import check_out
+from taskdock.services.execution import Execution
+from taskdock.services.sandboxes import ref_of, spec_of, until
+from taskdock.services.tools import Tools
+
+
+async def create_sandbox(body: CreateSandbox, execution: Execution, tools: Tools) -> SandboxReady:
+    """Ensure the sandbox, wait until it runs, and ensure the checkout; adopts both where a crash left them."""
+    site = tools.sites.of(body.sandbox)
+    ref = ref_of(body.sandbox)
+    await execution.start()
+    before = await site.provider.observe(ref)
+    seen = await site.provider.ensure(spec_of(body.sandbox))
+    await until(site.provider, seen, Phase.RUNNING, execution.progress)
+    await execution.progress("checking out the code")
+    checkout = await tools.clones.checkout(body.repo_id, body.sandbox.task_id, body.base)
+    try:
+        await check_out(site.access, ref, checkout, body.branch)
+    finally:
+        checkout.bundle.unlink(missing_ok=True)
+    return SandboxReady(adopted=before.phase is Phase.RUNNING)

@@ -1,0 +1,109 @@
+"""Send prompt: one message, once, and its turn to the end.
+
+Owns: the executor of `SendPrompt`.
+Never: a second send; after a crash it looks for the first one, and where nobody can tell it says so.
+Reads as: scheduler -> `send_prompt` -> link (proof, end), gateway (send) -> TurnEnded.
+"""
+
+import anyio
+
+from taskdock.core.errors import OutcomeUnknown, Permanent, Transient, Unreachable
+from taskdock.core.inputs import TurnEnd, TurnEnded
+from taskdock.core.intents import SendPrompt
+from taskdock.ports.agent import Conversation, Delivery, ItemKind, StopReason
+from taskdock.ports.sandbox import Endpoint
+from taskdock.ports.store import NewItem
+from taskdock.services.execution import Execution
+from taskdock.services.links import SERVICE, AgentLink, Followed
+from taskdock.services.sandboxes import conversation_of, ref_of
+from taskdock.services.tools import Tools
+
+NOT_CALLED_SECONDS_MAX = 10.0
+"""After its Started an attempt that has not sent gives up: proof for the core that nothing was sent."""
+
+_TURN_END = {
+    StopReason.COMPLETED: TurnEnd.COMPLETED,
+    StopReason.FAILED: TurnEnd.FAILED,
+    StopReason.CANCELLED: TurnEnd.CANCELLED,
+}
+
+
+async def send_prompt(body: SendPrompt, execution: Execution, tools: Tools) -> TurnEnded:
+    """Send unless it was sent, prove the delivery, and stay until the turn has ended."""
+    maybe_sent = execution.intent.started
+    await execution.start()
+    conversation = conversation_of(body.sandbox, body.tab_id, body.session, body.agent)
+    with anyio.move_on_after(NOT_CALLED_SECONDS_MAX) as limit:
+        endpoint, link = await _reach(body, tools, maybe_sent=maybe_sent)
+        if maybe_sent:
+            maybe_sent = await _was_sent(body, tools, endpoint, conversation, link)
+    if limit.cancelled_caught:
+        if maybe_sent:
+            raise OutcomeUnknown("After a restart the agent did not answer whether it has the message.")
+        raise Transient("not_called: the agent could not be reached in time; nothing was sent.")
+    if not maybe_sent:
+        await _send(body, tools, endpoint, conversation)
+    await link.until_seen(body.message_id)
+    await execution.delivered()
+    replied = await link.until_replied(body.message_id)
+    return TurnEnded(_TURN_END[replied.stop], replied.detail)
+
+
+async def _reach(body: SendPrompt, tools: Tools, *, maybe_sent: bool) -> tuple[Endpoint, AgentLink]:
+    """Find the server and follow the session before anything is sent, so that nothing of the turn is missed."""
+    site = tools.sites.of(body.sandbox)
+    try:
+        endpoint = await site.access.endpoint(ref_of(body.sandbox), SERVICE)
+    except Unreachable as error:
+        if maybe_sent:
+            raise OutcomeUnknown(
+                f"The agent's server is gone, and with it the proof: {error.reason}"
+            ) from error
+        raise
+    link = tools.links.follow(Followed(body.sandbox, body.tab_id, body.agent, body.session, body.session_id))
+    await link.attached.wait()
+    if link.over is not None and not maybe_sent:
+        raise Unreachable(link.over)
+    return endpoint, link
+
+
+async def _was_sent(
+    body: SendPrompt, tools: Tools, endpoint: Endpoint, conversation: Conversation, link: AgentLink
+) -> bool:
+    """Whether an earlier attempt's prompt reached the agent; OutcomeUnknown when nobody can tell."""
+    if link.has_seen(body.message_id):
+        return True
+    found = await tools.gateway.delivery(endpoint, conversation, body.message_id, body.agent_process)
+    if found is Delivery.UNKNOWN:
+        raise OutcomeUnknown(
+            "An earlier attempt may have sent the message, and the agent's log does not tell."
+        )
+    return found is Delivery.SEEN
+
+
+async def _send(body: SendPrompt, tools: Tools, endpoint: Endpoint, conversation: Conversation) -> None:
+    """Show the message in the transcript, then send it; a broken connection is settled by evidence."""
+    text = await tools.reads.message_text(body.message_id)
+    if text is None:
+        raise Permanent(f"The text of {body.message_id} is not in the store.")
+    await tools.store.append([_user_item(body, text, tools)])
+    try:
+        await tools.gateway.prompt(endpoint, conversation, body.session_id, body.message_id, text)
+    except OutcomeUnknown as error:
+        found = await tools.gateway.delivery(endpoint, conversation, body.message_id, body.agent_process)
+        if found is Delivery.NOT_SEEN:
+            raise Transient(f"The message was not sent: {error.reason}") from error
+        if found is Delivery.UNKNOWN:
+            raise
+
+
+def _user_item(body: SendPrompt, text: str, tools: Tools) -> NewItem:
+    return NewItem(
+        tab_id=body.tab_id,
+        task_id=body.sandbox.task_id,
+        source="taskdock",
+        event=body.message_id,
+        kind=ItemKind.USER.value,
+        body={"text": text, "message": body.message_id},
+        at=tools.clock.now(),
+    )

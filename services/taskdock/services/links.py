@@ -1,0 +1,267 @@
+"""Links: one for each tab that is ready, turning what its agent sends into transcript items and facts.
+
+Owns: `Links` and `AgentLink`.
+Never: a status; a lost session is a fact for `step`, and items are appended beside the machines.
+Reads as: a commit makes a tab ready -> `Links.follow` -> gateway.attach -> items to the store, facts to the Stepper.
+
+The agent's ring is replayed on every attach, so a link can be dropped and made again at any time: items that the store
+has are left out there, receipts and replies of earlier prompts are seen again.
+"""
+
+from collections.abc import Sequence
+
+import anyio
+import anyio.abc
+from attrs import field, frozen, mutable
+
+from taskdock.core.change import Change
+from taskdock.core.errors import OutcomeUnknown, PortError, Transient
+from taskdock.core.inputs import SandboxLost, SessionLost
+from taskdock.core.intents import Sandbox
+from taskdock.core.tab import READY, Tab
+from taskdock.core.task import Task
+from taskdock.ports.agent import (
+    AgentEvent,
+    AgentExited,
+    AgentGateway,
+    AgentStream,
+    Gap,
+    ItemKind,
+    Received,
+    Replied,
+    Update,
+)
+from taskdock.ports.clock import Clock
+from taskdock.ports.sandbox import Phase
+from taskdock.ports.store import NewItem, Reads, Store
+from taskdock.services.sandboxes import conversation_of, ref_of
+from taskdock.services.sites import Sites
+from taskdock.services.stepping import Stepper
+
+SERVICE = "sandbox-agent"
+_BATCH_MAX = 200
+_REATTACH_MAX = 5
+"""How often a broken connection is made again before the session counts as lost."""
+_REATTACH_PAUSE_SECONDS = 0.2
+
+
+@frozen
+class Followed:
+    """Whom a link follows: a tab's session in a sandbox."""
+
+    sandbox: Sandbox
+    tab_id: str
+    agent: str
+    session: int
+    session_id: str
+
+    @classmethod
+    def of(cls, task: Task, tab: Tab) -> "Followed":
+        """The session that a ready tab has now."""
+        assert tab.session_id is not None
+        return cls(task.sandbox, tab.id, tab.agent, tab.session, tab.session_id)
+
+
+@mutable(eq=False)
+class AgentLink:
+    """One followed session. `attached` is set once events flow; waiting callers are woken by every batch."""
+
+    followed: Followed
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    attached: anyio.Event = field(factory=anyio.Event)
+    over: str | None = None
+    """Why nothing more will come."""
+    received: set[str] = field(factory=set)
+    replies: dict[str, Replied] = field(factory=dict)
+    _changed: anyio.Event = field(factory=anyio.Event)
+
+    def wake(self) -> None:
+        """Something was learnt: whoever waits looks again."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    def has_seen(self, request_id: str) -> bool:
+        """Whether there is proof that the agent has this request."""
+        return request_id in self.received or request_id in self.replies
+
+    async def until_seen(self, request_id: str) -> None:
+        """Wait for the proof; OutcomeUnknown when the stream ends without it."""
+        while not self.has_seen(request_id):
+            await self._next()
+
+    async def until_replied(self, request_id: str) -> Replied:
+        """Wait for the turn's end; OutcomeUnknown when the stream ends without it."""
+        while request_id not in self.replies:
+            await self._next()
+        return self.replies[request_id]
+
+    async def _next(self) -> None:
+        if self.over is not None:
+            raise OutcomeUnknown(self.over)
+        await self._changed.wait()
+
+
+@mutable(eq=False)
+class Links:
+    """Every link of this process."""
+
+    stepper: Stepper
+    store: Store
+    reads: Reads
+    clock: Clock
+    sites: Sites
+    gateway: AgentGateway
+    _links: dict[str, AgentLink] = field(factory=dict, init=False)
+    _group: anyio.abc.TaskGroup | None = field(default=None, init=False)
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Follow every ready tab, from now on and those from before, until cancelled."""
+        async with anyio.create_task_group() as group:
+            self._group = group
+            self.stepper.listeners.append(self._on_change)
+            try:
+                for task, tab in await self.reads.ready_tabs():
+                    self.follow(Followed.of(task, tab))
+                task_status.started()
+                await anyio.sleep_forever()
+            finally:
+                self.stepper.listeners.remove(self._on_change)
+                self._group = None
+
+    def follow(self, followed: Followed) -> AgentLink:
+        """The link of this session; made when there is none, in place of one to an earlier session."""
+        link = self._links.get(followed.tab_id)
+        if link is not None and link.followed == followed and link.over is None:
+            return link
+        if link is not None:
+            link.scope.cancel()
+        assert self._group is not None, "links are made while Links.run runs"
+        link = AgentLink(followed)
+        self._links[followed.tab_id] = link
+        self._group.start_soon(self._keep, link, name=f"link {followed.tab_id}")
+        return link
+
+    def _on_change(self, change: Change) -> None:
+        """A tab that became ready is followed; one that is not ready any more is let go."""
+        for tab in change.records:
+            if isinstance(tab, Tab) and tab.at != READY and not tab.turn.started_at:
+                link = self._links.pop(tab.id, None)
+                if link is not None:
+                    link.scope.cancel()
+
+    async def _keep(self, link: AgentLink) -> None:
+        """Follow until the session is over, making a broken connection again a bounded number of times."""
+        try:
+            with link.scope:
+                await self._follow_to_the_end(link)
+        finally:
+            link.over = link.over or "the session is not followed any more"
+            link.attached.set()
+            link.wake()
+            if self._links.get(link.followed.tab_id) is link:
+                del self._links[link.followed.tab_id]
+
+    async def _follow_to_the_end(self, link: AgentLink) -> None:
+        reason = "the agent's stream ended"
+        for attempt in range(_REATTACH_MAX):
+            try:
+                reason = await self._follow_once(link)
+                break
+            except Transient as error:
+                reason = error.reason
+                await anyio.sleep(_REATTACH_PAUSE_SECONDS * 2**attempt)
+            except PortError as error:
+                reason = error.reason
+                break
+        link.over = reason
+        link.wake()
+        await self._tell_lost(link.followed, reason)
+
+    async def _follow_once(self, link: AgentLink) -> str:
+        """Attach and take events until the agent is gone; says how it went."""
+        followed = link.followed
+        site = self.sites.of(followed.sandbox)
+        endpoint = await site.access.endpoint(ref_of(followed.sandbox), SERVICE)
+        conversation = conversation_of(followed.sandbox, followed.tab_id, followed.session, followed.agent)
+        async with self.gateway.attach(endpoint, conversation) as stream:
+            link.attached.set()
+            return await self._take_events(link, stream)
+
+    async def _take_events(self, link: AgentLink, stream: AgentStream) -> str:
+        """Read into a bounded buffer while batches are written, so a fast agent costs few commits."""
+        send, receive = anyio.create_memory_object_stream[AgentEvent](_BATCH_MAX)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_pump, stream, send)
+            async with receive:
+                while True:
+                    try:
+                        batch = [await receive.receive()]
+                    except anyio.EndOfStream:
+                        return "the agent's stream ended"
+                    while len(batch) < _BATCH_MAX:
+                        try:
+                            batch.append(receive.receive_nowait())
+                        except (anyio.WouldBlock, anyio.EndOfStream):
+                            break
+                    exited = await self._take_batch(link, stream.agent_process, batch)
+                    if exited is not None:
+                        group.cancel_scope.cancel()
+                        return exited
+        return "the agent's stream ended"
+
+    async def _take_batch(self, link: AgentLink, source: str, batch: Sequence[AgentEvent]) -> str | None:
+        """Write the items, then remember receipts and replies; how the agent exited, if it did."""
+        items = [item for event in batch if (item := self._item(link.followed, source, event)) is not None]
+        if items:
+            await self.store.append(items)
+        exited = None
+        for event in batch:
+            if isinstance(event, Received):
+                link.received.add(event.request_id)
+            elif isinstance(event, Replied):
+                link.replies[event.request_id] = event
+            elif isinstance(event, AgentExited):
+                exited = event.detail
+        link.wake()
+        return exited
+
+    def _item(self, followed: Followed, source: str, event: AgentEvent) -> NewItem | None:
+        body: dict[str, object]
+        if isinstance(event, Update):
+            kind, body = event.kind, dict(event.body)
+        elif isinstance(event, Gap):
+            kind, body = ItemKind.GAP, {"after": event.after, "before": event.event_id}
+        elif isinstance(event, AgentExited):
+            kind, body = ItemKind.ERROR, {"text": f"The agent stopped: {event.detail}"}
+        else:
+            return None
+        return NewItem(
+            tab_id=followed.tab_id,
+            task_id=followed.sandbox.task_id,
+            source=source,
+            event=f"{event.event_id}{':gap' if kind is ItemKind.GAP else ''}",
+            kind=kind.value,
+            body=body,
+            at=self.clock.now(),
+        )
+
+    async def _tell_lost(self, followed: Followed, reason: str) -> None:
+        """Tell the task what was lost: its sandbox when the provider says so, else this session."""
+        fact: SandboxLost | SessionLost = SessionLost(followed.tab_id, followed.session_id, reason)
+        try:
+            seen = await self.sites.of(followed.sandbox).provider.observe(ref_of(followed.sandbox))
+        except PortError as error:
+            reason = f"{reason}; its provider could not be asked: {error.reason}"
+            fact = SessionLost(followed.tab_id, followed.session_id, reason)
+        else:
+            if seen.phase in (Phase.ABSENT, Phase.FAILED):
+                fact = SandboxLost(
+                    followed.sandbox.name, f"its provider says that the sandbox is {seen.phase.value}"
+                )
+        await self.stepper.apply(followed.sandbox.task_id, fact)
+
+
+async def _pump(stream: AgentStream, send: anyio.abc.ObjectSendStream[AgentEvent]) -> None:
+    async with send:
+        while (event := await stream.receive()) is not None:
+            await send.send(event)

@@ -1,0 +1,33 @@
+"""Tools: every port that executors carry intents out with, chosen once by the composition root.
+
+Owns: `Tools`.
+Never: an adapter's name.
+Reads as: app builds one -> scheduler hands it to executors.
+"""
+
+from attrs import frozen
+
+from taskdock.ports.agent import AgentGateway
+from taskdock.ports.clock import Clock
+from taskdock.ports.clone import CloneStore
+from taskdock.ports.naming import Namer
+from taskdock.ports.store import Reads, Store
+from taskdock.services.links import Links
+from taskdock.services.sites import Sites
+from taskdock.services.stepping import Stepper
+
+
+@frozen
+class Tools:
+    """What executors work with."""
+
+    stepper: Stepper
+    store: Store
+    reads: Reads
+    clock: Clock
+    sites: Sites
+    gateway: AgentGateway
+    clones: CloneStore
+    namer: Namer
+    fallback_namer: Namer
+    links: Links

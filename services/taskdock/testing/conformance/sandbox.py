@@ -1,0 +1,24 @@
+"""Sandbox conformance: what every sandbox provider must keep, as checks without a test runner.
+
+Owns: `SANDBOX_CHECKS`; each check takes a `SandboxUnderTest` and raises AssertionError with the broken promise.
+Never: a promise that is not in `taskdock.ports.sandbox`; a look into the adapter.
+Reads as: your test -> a check -> your adapter, and your eyes from outside (`count_processes`, `leftovers`).
+
+How to use it, with pytest and anyio's plugin:
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("check", SANDBOX_CHECKS, ids=lambda check: check.__name__)
+    async def test_my_provider(check, tmp_path):
+        await check(SandboxUnderTest(provider=..., access=..., ...))
+
+Every check makes sandboxes of its own with fresh names and destroys them, also when it fails.
+"""
+
+from taskdock.testing.conformance.sandbox_inside import INSIDE_CHECKS
+from taskdock.testing.conformance.sandbox_life import LIFE_CHECKS
+from taskdock.testing.conformance.sandbox_service import SERVICE_CHECKS
+from taskdock.testing.conformance.sandbox_under_test import SandboxCheck, SandboxUnderTest
+
+SANDBOX_CHECKS: tuple[SandboxCheck, ...] = (*LIFE_CHECKS, *INSIDE_CHECKS, *SERVICE_CHECKS)
+
+__all__ = ["SANDBOX_CHECKS", "SandboxCheck", "SandboxUnderTest"]
