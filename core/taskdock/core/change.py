@@ -101,6 +101,7 @@ class Draft:
         self.figures = figures
         self.records: dict[tuple[type[Record], str], Record] = {(type(r), r.id): r for r in slice_.records}
         self.open: dict[str, Intent] = {intent.id: intent for intent in slice_.intents}
+        self.workspace = slice_.workspace
         self.entered: list[str] = []
         self.hold: BranchHold | None = None
         self.release: BranchHold | None = None
@@ -143,7 +144,7 @@ class Draft:
         intent = Intent(
             id=f"{self.slice.boundary}#{self._runs}",
             boundary=self.slice.boundary,
-            workspace=self.slice.workspace,
+            workspace=self.workspace,
             subject=place.subject,
             lane=place.lane,
             body=body,
@@ -218,14 +219,14 @@ class Draft:
         if not drafted:
             return Change(
                 self.slice.boundary,
-                self.slice.workspace,
+                self.workspace,
                 self.slice.version,
                 runs=self.slice.runs,
                 ignored=ignored or "it changes nothing",
             )
         return Change(
             boundary=self.slice.boundary,
-            workspace=self.slice.workspace,
+            workspace=self.workspace,
             expect_version=self.slice.version,
             runs=self._runs,
             records=tuple(self.records[key] for key in self._dirty),

@@ -47,6 +47,7 @@ def _add(draft: Draft, command: inputs.AddRepo) -> str | None:
     if draft.slice.version:
         fired = fire(MACHINE, RepoCursor(draft, command.repo_id, input_=command), "retry")
         return None if fired is Fired.MOVED else "the repo is registered already"
+    draft.workspace = command.workspace
     draft.put(Repo(command.repo_id, command.workspace, command.name, command.remote, draft.now, draft.now))
     _fire(draft, "add", command)
     return None

@@ -96,6 +96,7 @@ def _dies(task: Task) -> bool:
 def _create(draft: Draft, command: inputs.CreateTask) -> str | None:
     if draft.slice.version:
         raise Conflict(f"The task {command.task_id!r} exists already.")
+    draft.workspace = command.workspace
     draft.put(
         Task(
             id=command.task_id,

@@ -5,7 +5,7 @@ Never: a wait for a provider in a command, a write in a read.
 Reads as: `taskdock.app.open` -> Dock -> Workbench (commands), reads, feed.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -87,13 +87,18 @@ class Dock(Workbench):
         return await self.reads.transcript(tab_id, after=after, limit=limit)
 
     async def history(
-        self, boundary: str | None = None, *, after: int = 0, limit: int = 500, workspace: str = DEFAULT_WORKSPACE
+        self,
+        boundary: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 500,
+        workspace: str = DEFAULT_WORKSPACE,
     ) -> Sequence[StoredEvent]:
         """Events of one task or repo (or of the workspace) after a number, in order."""
         return await self.reads.history(boundary, workspace=workspace, after=after, limit=limit)
 
     def watch(
         self, *, task: str | None = None, repo: str | None = None, workspace: str = DEFAULT_WORKSPACE
-    ) -> AsyncIterator[feed.Seen]:
+    ) -> feed.Watch:
         """A snapshot, then every change as it is committed, also by other processes; of one task or repo, or of all."""
-        return feed.watch(self.reads, self.hub, workspace, task or repo)
+        return feed.Watch(self.reads, self.hub, workspace, task or repo)

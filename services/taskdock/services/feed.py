@@ -1,11 +1,12 @@
 """Feed: what clients watch, a snapshot first and then every change, in order and without a gap.
 
-Owns: `Hub` (who waits for which position), `watch`, and what it yields.
+Owns: `Hub` (who waits for which position), `Watch`, and what it yields.
 Never: a queue per watcher; a watcher remembers a position and reads from the store, so a slow one costs nothing.
-Reads as: a commit -> Hub.announce -> watch reads the feed -> entity as it is now.
+Reads as: a commit -> Hub.announce -> Watch reads the feed -> entity as it is now.
 """
 
-from collections.abc import AsyncIterator
+from collections import deque
+from typing import TypeVar
 
 import anyio
 from attrs import field, frozen, mutable
@@ -62,42 +63,69 @@ class Spoken:
 
 
 Seen = Snapshot | RecordChanged | Happened | Spoken
+_SeenT = TypeVar("_SeenT", bound=Seen | None)
 
 
-async def watch(reads: Reads, hub: Hub, workspace: str, boundary: str | None = None) -> AsyncIterator[Seen]:
-    """Yield a snapshot, then everything that follows it, for ever; close it by leaving the loop.
+class Watch:
+    """An endless iterator: a snapshot, then everything that follows it, in order and without a gap.
 
-    With `boundary` only that task or repo. Entities are read when they are sent, so several changes of one record that
-    were not seen yet come as its newest version, more than once at most.
+    A plain object and no generator, so that a loop over it can be left at any point on asyncio and on trio alike.
+    Entities are read when they are sent: several changes of one record that were not seen yet come as its newest version.
     """
-    snapshot = await reads.snapshot(workspace, boundary)
-    yield snapshot
-    position = snapshot.position
-    spoken: dict[str, int] = {}
-    hub.announce(await reads.position())
-    while True:
-        entries = await reads.feed(position)
-        for entry in entries:
-            position = entry.position
-            if entry.workspace != workspace or boundary not in (None, entry.boundary):
-                continue
-            async for seen in _read(reads, entry, spoken):
-                yield seen
-        if not entries:
-            await hub.beyond(position)
 
+    def __init__(self, reads: Reads, hub: Hub, workspace: str, boundary: str | None = None) -> None:
+        self._reads = reads
+        self._hub = hub
+        self._workspace = workspace
+        self._boundary = boundary
+        self._position: int | None = None
+        self._entries: deque[FeedEntry] = deque()
+        self._spoken: dict[str, int] = {}
 
-async def _read(reads: Reads, entry: FeedEntry, spoken: dict[str, int]) -> AsyncIterator[Seen]:
-    """What an entry stands for, as it is now; the first entry of a tab's transcript brings all of it."""
-    if entry.kind in _RECORD_KINDS:
-        found = await reads.record(entry.kind, entry.id)
-        if found is not None:
-            yield RecordChanged(entry.position, entry.kind, found)
-    elif entry.kind == "history":
-        happened = await reads.event(int(entry.id))
-        if happened is not None:
-            yield Happened(entry.position, happened)
-    else:
-        while items := tuple(await reads.transcript(entry.id, after=spoken.get(entry.id, 0))):
-            spoken[entry.id] = items[-1].position
-            yield Spoken(entry.position, entry.id, items)
+    def __aiter__(self) -> "Watch":
+        return self
+
+    async def __anext__(self) -> Seen:
+        if self._position is None:
+            snapshot = await self._reads.snapshot(self._workspace, self._boundary)
+            self._position = snapshot.position
+            return snapshot
+        while True:
+            seen = await self._read(await self._next_entry(self._position))
+            if seen is not None:
+                return seen
+
+    async def _next_entry(self, position: int) -> FeedEntry:
+        """The next entry of the feed; it stays in front until nothing more is read from it."""
+        while not self._entries:
+            self._entries.extend(await self._reads.feed(position))
+            if not self._entries:
+                # Other processes may have committed before this one heard of anything.
+                self._hub.announce(await self._reads.position())
+                await self._hub.beyond(position)
+        return self._entries[0]
+
+    async def _read(self, entry: FeedEntry) -> Seen | None:
+        """What an entry stands for, as it is now; None when that is nothing for this watcher."""
+        if entry.workspace != self._workspace or self._boundary not in (None, entry.boundary):
+            return self._done(entry, None)
+        if entry.kind in _RECORD_KINDS:
+            found = await self._reads.record(entry.kind, entry.id)
+            return self._done(entry, None if found is None else RecordChanged(entry.position, entry.kind, found))
+        if entry.kind == "history":
+            happened = await self._reads.event(int(entry.id))
+            return self._done(entry, None if happened is None else Happened(entry.position, happened))
+        return await self._items(entry)
+
+    async def _items(self, entry: FeedEntry) -> Spoken | None:
+        """A page of the tab's items that were not sent yet; the first entry of a tab brings its whole transcript."""
+        items = tuple(await self._reads.transcript(entry.id, after=self._spoken.get(entry.id, 0)))
+        if not items:
+            return self._done(entry, None)
+        self._spoken[entry.id] = items[-1].position
+        return Spoken(entry.position, entry.id, items)
+
+    def _done(self, entry: FeedEntry, seen: _SeenT) -> _SeenT:
+        self._entries.popleft()
+        self._position = entry.position
+        return seen

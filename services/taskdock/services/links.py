@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import anyio
 import anyio.abc
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import field, frozen, mutable
 
 from taskdock.core.change import Change
-from taskdock.core.errors import OutcomeUnknown, PortError, Transient
+from taskdock.core.errors import OutcomeUnknown, PortError, StoreError, TaskdockError, Transient
 from taskdock.core.inputs import SandboxLost, SessionLost
 from taskdock.core.intents import Sandbox
 from taskdock.core.tab import READY, Tab
@@ -167,8 +168,8 @@ class Links:
             try:
                 reason = await self._follow_once(link)
                 break
-            except Transient as error:
-                reason = error.reason
+            except (Transient, StoreError) as error:
+                reason = str(error)
                 await anyio.sleep(_REATTACH_PAUSE_SECONDS * 2**attempt)
             except PortError as error:
                 reason = error.reason
@@ -188,30 +189,32 @@ class Links:
             return await self._take_events(link, stream)
 
     async def _take_events(self, link: AgentLink, stream: AgentStream) -> str:
-        """Read into a bounded buffer while batches are written, so a fast agent costs few commits."""
+        """Read into a bounded buffer while batches are written, so that a fast agent costs few commits."""
         send, receive = anyio.create_memory_object_stream[AgentEvent](_BATCH_MAX)
+        ended = "the agent's stream ended"
+        broken: list[TaskdockError] = []
         async with anyio.create_task_group() as group:
-            group.start_soon(_pump, stream, send)
-            async with receive:
-                while True:
-                    try:
-                        batch = [await receive.receive()]
-                    except anyio.EndOfStream:
-                        return "the agent's stream ended"
-                    while len(batch) < _BATCH_MAX:
-                        try:
-                            batch.append(receive.receive_nowait())
-                        except (anyio.WouldBlock, anyio.EndOfStream):
+            group.start_soon(_pump, stream, send, broken)
+            try:
+                async with receive:
+                    while batch := await _next_batch(receive):
+                        exited = await self._take_batch(link, stream, batch)
+                        if exited is not None:
+                            ended = exited
                             break
-                    exited = await self._take_batch(link, stream.agent_process, batch)
-                    if exited is not None:
-                        group.cancel_scope.cancel()
-                        return exited
-        return "the agent's stream ended"
+            except StoreError as error:
+                broken.append(error)
+            group.cancel_scope.cancel()
+        if broken:
+            raise broken[0]
+        return ended
 
-    async def _take_batch(self, link: AgentLink, source: str, batch: Sequence[AgentEvent]) -> str | None:
+    async def _take_batch(
+        self, link: AgentLink, stream: AgentStream, batch: Sequence[AgentEvent]
+    ) -> str | None:
         """Write the items, then remember receipts and replies; how the agent exited, if it did."""
-        items = [item for event in batch if (item := self._item(link.followed, source, event)) is not None]
+        made = (self._item(link.followed, stream.agent_process, event) for event in batch)
+        items = [item for item in made if item is not None]
         if items:
             await self.store.append(items)
         exited = None
@@ -247,21 +250,43 @@ class Links:
 
     async def _tell_lost(self, followed: Followed, reason: str) -> None:
         """Tell the task what was lost: its sandbox when the provider says so, else this session."""
-        fact: SandboxLost | SessionLost = SessionLost(followed.tab_id, followed.session_id, reason)
         try:
-            seen = await self.sites.of(followed.sandbox).provider.observe(ref_of(followed.sandbox))
+            if await self.tell_if_sandbox_lost(followed.sandbox):
+                return
         except PortError as error:
             reason = f"{reason}; its provider could not be asked: {error.reason}"
-            fact = SessionLost(followed.tab_id, followed.session_id, reason)
-        else:
-            if seen.phase in (Phase.ABSENT, Phase.FAILED):
-                fact = SandboxLost(
-                    followed.sandbox.name, f"its provider says that the sandbox is {seen.phase.value}"
-                )
+        fact = SessionLost(followed.tab_id, followed.session_id, reason)
         await self.stepper.apply(followed.sandbox.task_id, fact)
 
+    async def tell_if_sandbox_lost(self, sandbox: Sandbox) -> bool:
+        """Look at the sandbox, and tell its task when the provider says that it is gone or has failed."""
+        seen = await self.sites.of(sandbox).provider.observe(ref_of(sandbox))
+        lost = seen.phase in (Phase.ABSENT, Phase.FAILED)
+        if lost:
+            fact = SandboxLost(sandbox.name, f"The sandbox is {seen.phase.value}, says its provider.")
+            await self.stepper.apply(sandbox.task_id, fact)
+        return lost
 
-async def _pump(stream: AgentStream, send: anyio.abc.ObjectSendStream[AgentEvent]) -> None:
+
+async def _pump(
+    stream: AgentStream, send: MemoryObjectSendStream[AgentEvent], broken: list[TaskdockError]
+) -> None:
+    """Read until the stream ends; how it broke is kept, since a task group would wrap it."""
     async with send:
-        while (event := await stream.receive()) is not None:
-            await send.send(event)
+        try:
+            while (event := await stream.receive()) is not None:
+                await send.send(event)
+        except PortError as error:
+            broken.append(error)
+
+
+async def _next_batch(receive: MemoryObjectReceiveStream[AgentEvent]) -> list[AgentEvent]:
+    """What has come, at least one event; empty when nothing more will."""
+    batch: list[AgentEvent] = []
+    try:
+        batch.append(await receive.receive())
+        while len(batch) < _BATCH_MAX:
+            batch.append(receive.receive_nowait())
+    except (anyio.EndOfStream, anyio.WouldBlock):
+        return batch
+    return batch

@@ -119,6 +119,9 @@ class Scheduler:
             await anyio.sleep(_STORE_PAUSE_SECONDS_MAX)
             return
         for intent in claimed:
+            if self._draining:
+                await self.queue.release(intent.id, intent.issue)
+                continue
             self._running[intent.id] = _Running(intent)
             group.start_soon(self._execute, self._running[intent.id], name=intent.id)
         if not claimed and not self._draining:
@@ -152,7 +155,8 @@ class Scheduler:
                 outcome = await self._outcome(intent)
             await self._finish(intent, outcome)
         finally:
-            del self._running[intent.id]
+            if self._running.get(intent.id) is running:
+                del self._running[intent.id]
             self.wake()
 
     async def _outcome(self, intent: Intent) -> Outcome | None:

@@ -1,6 +1,6 @@
 """Tools: every port that executors carry intents out with, chosen once by the composition root.
 
-Owns: `Tools`.
+Owns: `Outside` (the ports that reach out of the process) and `Tools` (all that an executor needs).
 Never: an adapter's name.
 Reads as: app builds one -> scheduler hands it to executors.
 """
@@ -15,6 +15,17 @@ from taskdock.ports.store import Reads, Store
 from taskdock.services.links import Links
 from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
+
+
+@frozen
+class Outside:
+    """The ports that reach out of the process; a test wraps them as a whole (`taskdock.testing.gates`)."""
+
+    sites: Sites
+    gateway: AgentGateway
+    clones: CloneStore
+    namer: Namer
+    fallback_namer: Namer
 
 
 @frozen

@@ -4,12 +4,13 @@ Owns: `Boundary`, which takes Changes in as a store would, hands intents out as 
 Never: a decision (the core's), a clock (the caller says what time it is) or I/O; two boundaries know nothing of each other.
 Reads as: a test or the simulated world -> `Boundary.step` -> the core's `step` -> the Change is taken in.
 
-    task = Boundary("task-1", "default")
+    task = Boundary("task-1")
     task.step(CreateTask(...), now)
     intent = task.claim(task.claimable(now)[0].id, now)
     task.report(intent, Succeeded(NameEnsured(...)), now)
 """
 
+import json
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -49,7 +50,8 @@ class Boundary:
     """
 
     id: str
-    workspace: str = "default"
+    workspace: str = ""
+    """Known from the first Change on, as in a store."""
     figures: Figures = field(factory=Figures)
     version: int = 0
     runs: int = 0
@@ -102,10 +104,12 @@ class Boundary:
             raise StaleVersion(f"{self.id} is at {self.version}, the change expects {change.expect_version}")
         outbox = self._outbox_after(change)
         records = {(type(record), record.id): as_stored(record) for record in change.records}
-        self.history += tuple(as_stored(event) for event in change.history)
+        for event in change.history:
+            _check_plain(event)
+        self.history += change.history
         self.records |= records
         self.outbox = outbox
-        self.version, self.runs = change.version, change.runs
+        self.workspace, self.version, self.runs = change.workspace, change.version, change.runs
         self.hold = change.hold or (None if change.release else self.hold)
 
     def _outbox_after(self, change: Change) -> dict[str, Intent]:
@@ -158,6 +162,12 @@ class Boundary:
     def copy(self) -> "Boundary":
         """An independent boundary that stands where this one does."""
         return evolve(self, records=dict(self.records), outbox=dict(self.outbox), running=dict(self.running))
+
+
+def _check_plain(event: HistoryEvent) -> None:
+    """History is written and shown, never loaded: its data must survive as JSON, and its texts as UTF-8."""
+    if json.loads(encode(event).encode())["data"] != dict(event.data):
+        raise InvariantViolated(f"{event!r} holds what JSON does not")
 
 
 def _stays_behind(record: Record) -> bool:

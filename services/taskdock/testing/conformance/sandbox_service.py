@@ -121,6 +121,20 @@ async def check_service_is_adopted(sut: SandboxUnderTest) -> None:
         await _has_started(sut, spec.ref, 1, "Adopting must start nothing")
 
 
+async def check_services_do_not_meet(sut: SandboxUnderTest) -> None:
+    """The same service in two sandboxes runs twice, each at an address and with a token of its own."""
+    async with sut.sandbox() as one, sut.sandbox() as two:
+        starts = [partial(sut.access.ensure_service, spec.ref, _service(sut)) for spec in (one, two)]
+        first, second = await all_succeed("Services of two sandboxes must not hinder each other.", starts)
+        crossed = evolve(first, headers=second.headers)
+        require(
+            await _answer(crossed, with_token=True) != httpx.codes.OK,
+            "A service must not answer to the token of another sandbox's.",
+        )
+        await sut.access.stop_service(one.ref, "probe")
+        await sut.access.endpoint(two.ref, "probe")
+
+
 async def check_endpoint_starts_nothing(sut: SandboxUnderTest) -> None:
     """Asking for the endpoint of a service that does not run is Unreachable and starts nothing."""
     async with sut.sandbox() as spec:
@@ -278,6 +292,7 @@ SERVICE_CHECKS: tuple[SandboxCheck, ...] = (
     check_service_answers,
     check_service_is_started_once,
     check_service_is_adopted,
+    check_services_do_not_meet,
     check_endpoint_starts_nothing,
     check_stop_ends_the_service,
     check_new_start_is_a_new_incarnation,

@@ -120,9 +120,8 @@ def refused(kind: type[PortError], promise: str) -> Iterator[None]:
         yield
     except PortError as error:
         if not isinstance(error, kind):
-            raise AssertionError(
-                f"{promise} It was refused with {error!r}; raise {kind.__name__}."
-            ) from error
+            broken = f"{promise} It was refused with {error!r}; raise {kind.__name__}."
+            raise AssertionError(broken) from error  # noqa: TRY004 - no type of ours is wrong
     else:
         raise AssertionError(f"{promise} It was not refused; raise {kind.__name__}.")
 

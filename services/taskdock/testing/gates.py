@@ -1,0 +1,103 @@
+"""Gates: stop any port's method before or after its call, or make it fail, from outside the process.
+
+Owns: `install` (for a config: `wrap = "taskdock.testing.gates:install"`), and the files it talks through.
+Never: a change to what the real port does when no gate is set.
+Reads as: a test writes gate files -> the process under test reaches one and waits -> the test kills or opens it.
+
+The folder is named by TASKDOCK_GATES. A gate is a file in it:
+    <port>.<method>.before      wait before the call          <port>.<method>.after       wait after it
+    <port>.<method>.fail        its lines are taken from the top, one per call: `transient TEXT`, `permanent TEXT`,
+                                `unknown TEXT`, `unreachable TEXT`; a line `-` lets a call through
+Ports are provider, access, gateway, clones, namer. A call that reaches a waiting gate makes `<gate>.reached` and goes on
+when the gate's file is removed.
+"""
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from taskdock.core.errors import OutcomeUnknown, Permanent, PortError, Transient, Unreachable
+from taskdock.services.sites import Site, Sites
+from taskdock.services.tools import Outside
+
+_LOOK_SECONDS = 0.01
+_ERRORS: dict[str, Callable[[str], PortError]] = {
+    "transient": Transient,
+    "permanent": Permanent,
+    "unknown": OutcomeUnknown,
+    "unreachable": Unreachable,
+}
+
+
+class Gated:
+    """A port behind gates: coroutine methods are gated, everything else is the port's own."""
+
+    def __init__(self, port: object, name: str, folder: Path) -> None:
+        self._port = port
+        self._name = name
+        self._folder = folder
+
+    def __getattr__(self, attribute: str) -> Any:  # noqa: ANN401 - whatever the port has
+        found = getattr(self._port, attribute)
+        if not iscoroutinefunction(found):
+            return found
+
+        @wraps(found)
+        async def gated(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the port takes and gives
+            gate = self._folder / f"{self._name}.{attribute}"
+            await _wait(gate.with_name(gate.name + ".before"))
+            _fail(gate.with_name(gate.name + ".fail"))
+            answer = await found(*args, **kwargs)
+            await _wait(gate.with_name(gate.name + ".after"))
+            return answer
+
+        return gated
+
+
+def install(outside: Outside) -> Outside:
+    """Put every port behind the gates of the folder that TASKDOCK_GATES names."""
+    folder = Path(os.environ["TASKDOCK_GATES"])
+    sites = {
+        name: Site(_gated(site.provider, "provider", folder), _gated(site.access, "access", folder))
+        for name, site in outside.sites.by_provider.items()
+    }
+    return Outside(
+        sites=Sites(sites),
+        gateway=_gated(outside.gateway, "gateway", folder),
+        clones=_gated(outside.clones, "clones", folder),
+        namer=_gated(outside.namer, "namer", folder),
+        fallback_namer=outside.fallback_namer,
+    )
+
+
+def _gated(port: object, name: str, folder: Path) -> Any:  # noqa: ANN401 - stands for whichever port it wraps
+    return Gated(port, name, folder)
+
+
+async def _wait(gate: Path) -> None:
+    """Wait while the gate's file is there; the only sign that another process can give without a protocol."""
+    there = anyio.Path(gate)
+    if not await there.exists():
+        return
+    await there.with_name(gate.name + ".reached").touch()
+    while await there.exists():  # noqa: ASYNC110 - the other side is a process that may be a shell
+        await anyio.sleep(_LOOK_SECONDS)
+
+
+def _fail(gate: Path) -> None:
+    """Take the next line of the script, and raise what it says."""
+    if not gate.exists():
+        return
+    line, _, rest = gate.read_text().partition("\n")
+    if rest.strip():
+        gate.write_text(rest)
+    else:
+        gate.unlink()
+    kind, _, reason = line.partition(" ")
+    if kind != "-":
+        raise _ERRORS[kind](reason)

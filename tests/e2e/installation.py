@@ -1,0 +1,96 @@
+"""Installation: one dock in the test's own process, with the real ports or with some of them replaced.
+
+Owns: `Installation`, which knows where things are and waits for what the feed tells.
+Never: a mock of what can run here.
+Reads as: a test -> Installation.open -> taskdock.app.open.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from attrs import evolve, frozen
+
+from taskdock.app import Config, Dock, TaskView, open, ports_of
+from taskdock.core.intents import Figures
+from taskdock.ports.store import StoredEvent
+from taskdock.services.feed import Happened
+from taskdock.services.tools import Outside
+
+CACHE = Path(os.environ.get("TASKDOCK_CACHE", Path(__file__).parents[2] / ".taskdock-test-cache"))
+WAIT_SECONDS_MAX = 60.0
+QUICK = Figures(backoff_seconds=0.05, settle_seconds=2.0, closing_seconds=1.0)
+
+
+@frozen
+class Installation:
+    """A home folder and its gates."""
+
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        """Where its state is."""
+        return self.folder / "home"
+
+    def fail(self, method: str, *lines: str) -> None:
+        """Let the next calls of a port's method fail, e.g. `fail("provider.ensure", "transient the box is shy")`."""
+        self.gates.mkdir(exist_ok=True)
+        (self.gates / f"{method}.fail").write_text("\n".join(lines) + "\n")
+
+    @property
+    def gates(self) -> Path:
+        """Where its gates are."""
+        return self.folder / "gates"
+
+    def config(self, **changes: object) -> Config:
+        """Its config: quick pauses, and gates once a test has set one."""
+        config = Config(home=self.home, cache=CACHE, figures=QUICK, drain_seconds=2.0)
+        if self.gates.exists():
+            os.environ["TASKDOCK_GATES"] = str(self.gates)
+            config = evolve(config, wrap="taskdock.testing.gates:install")
+        return evolve(config, **changes)
+
+    @asynccontextmanager
+    async def open(self, changes: Mapping[str, object] | None = None, *, schedule: bool = True) -> AsyncIterator[Dock]:
+        """Open it; `changes` replace ports (gateway, clones, ...) by others."""
+        config = self.config()
+        async with ports_of(config) as ports:
+            outside: Outside = evolve(ports, **(changes or {}))
+            async with open(config, schedule=schedule, outside=outside) as dock:
+                yield dock
+
+
+async def see(dock: Dock, task_id: str, wanted: Callable[[TaskView], bool], what: str) -> TaskView:
+    """Wait, driven by the feed, until the task's view is as wanted."""
+    view = await dock.task(task_id)
+    with anyio.move_on_after(WAIT_SECONDS_MAX):
+        async for _ in dock.watch(task=task_id):
+            view = await dock.task(task_id)
+            if wanted(view):
+                return view
+    raise AssertionError(f"never saw {what}; it is {view}")
+
+
+async def rest(dock: Dock, task_id: str, *statuses: str) -> TaskView:
+    """Wait until the task has one of these statuses."""
+    return await see(dock, task_id, lambda view: view.task.status.value in statuses, f"status in {statuses}")
+
+
+async def until_happened(dock: Dock, boundary: str, kind: str) -> None:
+    """Wait until an event of this kind is in the history of a task or repo."""
+    with anyio.fail_after(WAIT_SECONDS_MAX):
+        if any(one.event.kind.value == kind for one in await dock.history(boundary)):
+            return
+        async for seen in dock.watch(task=boundary):
+            if isinstance(seen, Happened) and seen.happened.event.kind.value == kind:
+                return
+
+
+def told(events: list[StoredEvent] | tuple[StoredEvent, ...], *names: str) -> list[tuple[object, ...]]:
+    """History as tuples of its kind and the data named, for comparing with what a test writes down."""
+    return [
+        (one.event.kind.value, *(one.event.data[name] for name in names if name in one.event.data)) for one in events
+    ]

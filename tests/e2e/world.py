@@ -1,0 +1,185 @@
+"""World: one installation under test, seen from outside: its process, its files, its sandboxes.
+
+Owns: `World`, which starts and kills the scheduling process, and counts what is really there.
+Never: a mock; the store, git, the sandboxes, sandbox-agent and the demo agent are the real ones.
+Reads as: a test -> World -> serve.py in a process of its own.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from taskdock.app import Config, Dock, TaskView, open
+
+SERVE = Path(__file__).with_name("serve.py")
+CACHE = Path(os.environ.get("TASKDOCK_CACHE", Path(__file__).parents[2] / ".taskdock-test-cache"))
+START_SECONDS_MAX = 60.0
+REST_SECONDS_MAX = 60.0
+
+_CONFIG = """\
+cache = {cache}
+wrap = "taskdock.testing.gates:install"
+drain_seconds = 2.0
+[figures]
+backoff_seconds = 0.05
+settle_seconds = 2.0
+closing_seconds = 1.0
+"""
+
+
+class World:
+    """One home folder, its gates, and at most one scheduling process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.gates = folder / "gates"
+        self.home.mkdir(mode=0o700)
+        self.gates.mkdir()
+        (self.home / "taskdock.toml").write_text(_CONFIG.format(cache=json.dumps(str(CACHE))))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the scheduling process and wait until it schedules."""
+        environment = {
+            **os.environ,
+            "TASKDOCK_GATES": str(self.gates),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        log = (self.home.parent / "serve.log").open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, str(SERVE), str(self.home)], stdout=subprocess.PIPE, stderr=log, env=environment
+        )
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS_MAX)
+        said = self._process.stdout.readline() if ready else b""
+        assert said == b"serving\n", self.log()
+
+    def kill(self) -> None:
+        """SIGKILL it, and wait until it is gone."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM it, and wait until it has drained; its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(how)
+        code = process.wait(START_SECONDS_MAX)
+        assert process.stdout is not None
+        process.stdout.close()
+        return code
+
+    def close(self) -> None:
+        """End the process, and every process that a sandbox of this home still has."""
+        self.kill()
+        for pid in self.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def log(self) -> str:
+        """What the scheduling process wrote to stderr."""
+        return (self.home.parent / "serve.log").read_text()
+
+    # Gates
+
+    def gate(self, name: str) -> Path:
+        """Set a waiting gate, e.g. `provider.ensure.before`."""
+        gate = self.gates / name
+        gate.touch()
+        return gate
+
+    async def reached(self, gate: Path) -> None:
+        """Wait until the process stands at the gate."""
+        await until(gate.with_name(gate.name + ".reached").exists, f"{gate.name} is reached", self.log)
+
+    def open_gate(self, gate: Path) -> None:
+        """Let it go on."""
+        gate.unlink()
+
+    def fail(self, method: str, *lines: str) -> None:
+        """Let the next calls of a method fail, e.g. `fail("provider.ensure", "transient the box is shy")`."""
+        (self.gates / f"{method}.fail").write_text("\n".join(lines) + "\n")
+
+    # What is really there
+
+    def sandboxes(self) -> list[Path]:
+        """The folders of sandboxes on disk."""
+        root = self.home / "sandboxes"
+        return sorted(path for path in root.glob("td-*") if path.is_dir()) if root.is_dir() else []
+
+    def processes(self, words: str = "") -> list[int]:
+        """Live processes that carry this home in their environment or command line; zombies do not count."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and self._is_ours(entry, words):
+                found.append(int(entry.name))
+        return found
+
+    def _is_ours(self, entry: Path, words: str) -> bool:
+        home = os.fsencode(self.home / "sandboxes")
+        try:
+            command = (entry / "cmdline").read_bytes()
+            environment = (entry / "environ").read_bytes()
+            zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return False
+        return not zombie and (home in environment or home in command) and words.encode() in command
+
+    def servers(self) -> list[int]:
+        """The processes of sandbox-agent itself."""
+        return self.processes("sandbox-agent\0server")
+
+    def prompts_seen(self) -> list[dict[str, str]]:
+        """What the agents in all sandboxes have logged, one entry per prompt that reached them."""
+        seen: list[dict[str, str]] = []
+        for sandbox in self.sandboxes():
+            log = sandbox / "home" / ".taskdock" / "demo-agent.jsonl"
+            if log.exists():
+                seen += [json.loads(line) for line in log.read_text().splitlines()]
+        return seen
+
+    # The client's side
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Dock]:
+        """A dock in the test's process that submits and reads only."""
+        async with open(Config(home=self.home), schedule=False) as dock:
+            yield dock
+
+    async def rest(self, dock: Dock, task_id: str, *statuses: str) -> TaskView:
+        """Wait until the task has one of these statuses."""
+        return await self.see(
+            dock, task_id, lambda view: view.task.status.value in statuses, f"status in {statuses}"
+        )
+
+    async def see(self, dock: Dock, task_id: str, wanted: Callable[[TaskView], bool], what: str) -> TaskView:
+        """Wait until the task's view is as wanted, driven by the feed."""
+        view = await dock.task(task_id)
+        with anyio.move_on_after(REST_SECONDS_MAX):
+            async for _ in dock.watch(task=task_id):
+                view = await dock.task(task_id)
+                if wanted(view):
+                    return view
+        raise AssertionError(f"never saw {what}; it is {view}\n{self.log()}")
+
+
+async def until(condition: Callable[[], bool], what: str, log: Callable[[], str]) -> None:
+    """Wait, bounded, for something that only files or processes can tell."""
+    with anyio.move_on_after(REST_SECONDS_MAX):
+        while not condition():
+            await anyio.sleep(0.01)
+        return
+    raise AssertionError(f"never: {what}\n{log()}")
