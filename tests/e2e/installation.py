@@ -13,13 +13,15 @@ from pathlib import Path
 import anyio
 from attrs import evolve, frozen
 
+from agent_server import CACHE
+
 from taskdock.app import Config, Dock, TaskView, open, ports_of
 from taskdock.core.intents import Figures
 from taskdock.ports.store import StoredEvent
 from taskdock.services.feed import Happened
 from taskdock.services.tools import Outside
 
-CACHE = Path(os.environ.get("TASKDOCK_CACHE", Path(__file__).parents[2] / ".taskdock-test-cache"))
+
 WAIT_SECONDS_MAX = 60.0
 QUICK = Figures(backoff_seconds=0.05, settle_seconds=2.0, closing_seconds=1.0)
 

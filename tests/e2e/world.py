@@ -17,10 +17,12 @@ from pathlib import Path
 
 import anyio
 
+from agent_server import CACHE
+
 from taskdock.app import Config, Dock, TaskView, open
 
 SERVE = Path(__file__).with_name("serve.py")
-CACHE = Path(os.environ.get("TASKDOCK_CACHE", Path(__file__).parents[2] / ".taskdock-test-cache"))
+
 START_SECONDS_MAX = 60.0
 REST_SECONDS_MAX = 60.0
 
