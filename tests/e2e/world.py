@@ -55,10 +55,9 @@ class World:
             "TASKDOCK_GATES": str(self.gates),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
-        log = (self.home.parent / "serve.log").open("ab")
-        self._process = subprocess.Popen(
-            [sys.executable, str(SERVE), str(self.home)], stdout=subprocess.PIPE, stderr=log, env=environment
-        )
+        command = [sys.executable, str(SERVE), str(self.home)]
+        with (self.home.parent / "serve.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS_MAX)
         said = self._process.stdout.readline() if ready else b""

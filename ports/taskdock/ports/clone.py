@@ -40,7 +40,10 @@ class Checkout:
 
 @frozen
 class TakenIn:
-    """What a bundle from a sandbox brought: the new head (None: nothing new), and whether our branch followed it."""
+    """Where the task stands after a bundle: its newest commit (None: it never made one), and whether our branch followed.
+
+    The head is told also when the bundle brought nothing new, so that a crash before the outcome hides none.
+    """
 
     head: str | None
     branch_moved: bool

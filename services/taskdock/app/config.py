@@ -78,6 +78,11 @@ def load_config(path: Path, **changes: Any) -> Config:
     return Config(**{**document, **changes})
 
 
+def load_home(home: Path) -> Config:
+    """The config of a home folder: its `taskdock.toml` where there is one, else the defaults."""
+    return load_config(home / FILE_NAME, home=home)
+
+
 def _figures(path: Path, table: Mapping[str, Any]) -> Figures:
     _check_keys(path, table, {one.name for one in fields(Figures)})
     intents = dict(Figures().intents)

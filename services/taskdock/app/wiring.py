@@ -19,7 +19,7 @@ from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
 from taskdock.adapters.seat.unix import UnixSeat
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.background import Background
-from taskdock.app.config import FILE_NAME, Config, load_config
+from taskdock.app.config import Config, home_folder, load_config, load_home
 from taskdock.core.errors import InvalidCommand
 from taskdock.ports.clock import Clock
 from taskdock.services.dock import Dock
@@ -79,13 +79,23 @@ def clone_path(config: Config, repo_id: str) -> Path:
     return GitClones(config.home / "repos").path(repo_id)
 
 
+async def scheduler_runs(home: Path) -> bool:
+    """Whether some process schedules this home now."""
+    if not home.is_dir():
+        return False
+    seat = UnixSeat(home)
+    try:
+        return not await seat.take()
+    finally:
+        await seat.leave()
+
+
 def _config(config: Config | Path | str | None) -> Config:
     if isinstance(config, Config):
         return config
     if config is not None:
         return load_config(Path(config))
-    home = Config().home
-    return load_config(home / FILE_NAME, home=home)
+    return load_home(home_folder())
 
 
 @asynccontextmanager

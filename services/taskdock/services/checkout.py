@@ -103,7 +103,7 @@ async def bundle_out(
         wanted.append(_DIRTY)
     if await inside.commit(_STASH) is not None:
         wanted.append(_STASH)
-    excluded = "".join(f"^{commit}\n" for commit in known_heads).encode()
+    excluded = "".join(f"^{commit}\n" for commit in await inside.existing(known_heads)).encode()
     result = await inside.try_git("bundle", "create", _BUNDLE_OUT, *wanted, "--stdin", stdin=excluded)
     if result.exit_code != 0 and b"empty bundle" in result.stderr:
         return None

@@ -206,26 +206,25 @@ async def check_put_is_atomic(sut: SandboxUnderTest) -> None:
 
 async def check_paths_stay_in_the_home(sut: SandboxUnderTest) -> None:
     """No path leads out of the home: not upwards, not absolute, not through a link planted inside."""
-    elsewhere = "/tmp/taskdock-escaped"  # noqa: S108 - of the sandbox, and never written
+    # A folder of its own: an adapter that does follow the link must find nothing there to spoil.
+    plant = (
+        "import os, tempfile\n"
+        "out = tempfile.mkdtemp(dir='/tmp'); open(out + '/file', 'w').close(); print(out)\n"
+        "os.symlink(out, 'out'); os.symlink(out + '/file', 'link'); os.symlink('..', 'up')\n"
+    )
+    clear = "import os, sys; os.remove(sys.argv[1] + '/file'); os.rmdir(sys.argv[1]); sys.exit(os.path.lexists('../new'))"
     async with sut.sandbox() as spec:
-        plant = "import os; os.symlink('/tmp', 'out'); os.symlink('/etc/passwd', 'passwd'); os.symlink('..', 'up')"
-        require((await sut.run_python(spec.ref, plant)).exit_code == 0, "The links could not be planted.")
-        escapes = [
-            "../escaped",
-            "a/../../escaped",
-            elsewhere,
-            "out/taskdock-escaped",
-            "up/escaped",
-        ]
-        for path in escapes:
+        planted = await sut.run_python(spec.ref, plant)
+        require(planted.exit_code == 0, f"The links could not be planted: {planted.stderr!r}.")
+        out = planted.stdout.decode().strip()
+        for path in ["../new", "a/../../new", f"{out}/new", "out/new", "out/a/new", "up/new"]:
             with refused(Permanent, f"Writing {path!r} would leave the home."):
                 await sut.access.put_files(spec.ref, [ProgramFile(path, content=b"escaped")])
-        for path in ["../escaped", "/etc/passwd", "passwd", "out/x", "up/x"]:
+        for path in ["../new", f"{out}/file", "link", "out/file", "up/new"]:
             with refused(Permanent, f"Reading {path!r} would leave the home."):
                 await sut.access.get_file(spec.ref, path)
-        look = "import os, sys; sys.exit(any(map(os.path.lexists, sys.argv[1:])))"
-        seen = await sut.run_python(spec.ref, look, "../escaped", elsewhere)
-        require(seen.exit_code == 0, "A refused path must write nothing.")
+        cleared = await sut.run_python(spec.ref, clear, out)
+        require(cleared.exit_code == 0, f"A refused path must write nothing: {cleared.stderr!r}.")
 
 
 async def check_missing_file_is_permanent(sut: SandboxUnderTest) -> None:

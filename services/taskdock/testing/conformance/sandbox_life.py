@@ -170,16 +170,20 @@ async def check_destroy_ends_daemons(sut: SandboxUnderTest) -> None:
 async def check_destroy_takes_unwilling_files(sut: SandboxUnderTest) -> None:
     """Folders without any permission, deep trees and links out of the home do not stop destroy, nor lead it astray."""
     source = (
-        "import os\n"
-        "os.makedirs('closed/inner'); open('closed/inner/file', 'w').close(); os.symlink('/', 'closed/out')\n"
+        "import os, sys\n"
+        "os.makedirs('closed/inner'); open('closed/inner/file', 'w').close(); os.symlink(sys.argv[1], 'closed/out')\n"
         "os.chmod('closed/inner', 0); os.chmod('closed', 0)\n"
         "for _ in range(2000): os.mkdir('deep'); os.chdir('deep')\n"
     )
-    async with sut.sandbox() as spec:
-        result = await sut.run_python(spec.ref, source)
+    # The link leads to a sandbox of our own: an adapter that follows it while removing must not ruin the machine.
+    async with sut.sandbox() as neighbour, sut.sandbox() as spec:
+        await sut.access.put_files(neighbour.ref, [_KEPT])
+        home = (await sut.run_python(neighbour.ref, "import os; print(os.getcwd())")).stdout.decode().strip()
+        result = await sut.run_python(spec.ref, source, home)
         require(result.exit_code == 0, f"The files could not be made: {result.stderr!r}.")
         await sut.destroyed(spec)
         await _is_gone(sut, spec)
+        await _is_untouched(sut, neighbour)
 
 
 async def check_destroy_beside_ensure(sut: SandboxUnderTest) -> None:
