@@ -119,6 +119,11 @@ class Draft:
         assert isinstance(record, kind)
         return record
 
+    def find(self, kind: type[_RecordT], record_id: str) -> _RecordT | None:
+        """The record, or None: a message that is final is not part of the slice any more."""
+        record = self.records.get((kind, record_id))
+        return record if isinstance(record, kind) else None
+
     def all(self, kind: type[_RecordT]) -> Iterator[_RecordT]:
         """Every record of a kind, in the order of the slice."""
         for record in list(self.records.values()):

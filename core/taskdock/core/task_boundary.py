@@ -298,7 +298,8 @@ def _prompt_outcome(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> st
 
 
 def _settle_message(draft: Draft, message_id: str, trigger: str, reason: str) -> None:
-    if draft.get(Message, message_id).at == messages.SENDING:
+    message = draft.find(Message, message_id)
+    if message is not None and message.at == messages.SENDING:
         fire(MESSAGE_MACHINE, MessageCursor(draft, message_id, reason=reason), trigger)
 
 
@@ -359,8 +360,10 @@ def _delivered(draft: Draft, fact: inputs.Delivered) -> str | None:
     if isinstance(intent, str):
         return intent
     assert isinstance(intent.body, intents.SendPrompt)
+    if draft.find(Message, intent.body.message_id) is None:
+        return "its delivery is settled already"
     fired = fire(MESSAGE_MACHINE, MessageCursor(draft, intent.body.message_id), "delivered")
-    return None if fired is Fired.MOVED else "it was delivered already"
+    return None if fired is Fired.MOVED else "its delivery is settled already"
 
 
 def _session_lost(draft: Draft, fact: inputs.SessionLost) -> str | None:
