@@ -19,7 +19,7 @@ import anyio
 
 from agent_server import CACHE
 
-from taskdock.app import Config, Dock, TaskView, open
+from taskdock.app import Config, Dock, TaskView, load_config, open
 
 SERVE = Path(__file__).with_name("serve.py")
 
@@ -153,6 +153,11 @@ class World:
         return seen
 
     # The client's side
+
+    def config(self) -> Config:
+        """The config that the scheduling process has."""
+        os.environ["TASKDOCK_GATES"] = str(self.gates)
+        return load_config(self.home / "taskdock.toml", home=self.home)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Dock]:
