@@ -158,11 +158,7 @@ async def check_destroy_ends_daemons(sut: SandboxUnderTest) -> None:
     async with sut.sandbox() as spec:
         result = await sut.run_python(spec.ref, _DAEMONS)
         require(result.exit_code == 0, f"The daemons could not be started: {result.stderr!r}.")
-        running = await sut.count_processes(spec.ref)
-        require(
-            running >= 1,
-            "count_processes does not see what runs in the sandbox, so it can prove nothing: mend it.",
-        )
+        await sut.until_processes(spec.ref, 5)
         await sut.destroyed(spec)
         await _is_gone(sut, spec)
 
@@ -240,10 +236,7 @@ async def _leave_running(sut: SandboxUnderTest, spec: SandboxSpec, source: str) 
     start = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdin=-3, stdout=-3, stderr=-3)"
     result = await sut.run_python(spec.ref, start, source)
     require(result.exit_code == 0, f"Nothing could be started in the background: {result.stderr!r}.")
-    require(
-        await sut.count_processes(spec.ref) >= 1,
-        "count_processes does not see what runs in the sandbox, so it can prove nothing: mend it.",
-    )
+    await sut.until_processes(spec.ref, 1)
 
 
 LIFE_CHECKS: tuple[SandboxCheck, ...] = (

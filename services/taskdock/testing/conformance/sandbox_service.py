@@ -148,8 +148,7 @@ async def check_stop_ends_the_service(sut: SandboxUnderTest) -> None:
     async with sut.sandbox() as spec:
         await sut.access.stop_service(spec.ref, "probe")
         endpoint = await sut.access.ensure_service(spec.ref, _service(sut, "daemon"))
-        running = await sut.count_processes(spec.ref)
-        require(running >= 2, f"The service and its daemon must be seen by count_processes, not {running}.")  # noqa: PLR2004
+        await sut.until_processes(spec.ref, 2)
         await sut.access.stop_service(spec.ref, "probe")
         require(
             await sut.count_processes(spec.ref) == 0,
@@ -255,9 +254,7 @@ async def check_destroy_ends_services(sut: SandboxUnderTest) -> None:
         await sut.provider.ensure(spec)
         async with anyio.create_task_group() as group:
             group.start_soon(_ensure_or_fail, sut, spec.ref)
-            with anyio.fail_after(30):
-                while not await sut.count_processes(spec.ref):  # noqa: ASYNC110 - only asking tells
-                    await anyio.sleep(0.01)
+            await sut.until_processes(spec.ref, 1)
             await sut.destroyed(spec)
         require(
             await sut.count_processes(spec.ref) == 0, "A service must not outlive a destroy while it starts."

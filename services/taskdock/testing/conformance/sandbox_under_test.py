@@ -88,6 +88,17 @@ class SandboxUnderTest:
             f"{spec.ref.name} was not {phase.value} within {self.settle_seconds:g} s; last read: {observation}."
         )
 
+    async def until_processes(self, ref: SandboxRef, at_least: int) -> None:
+        """Wait until so many processes can be counted: one that has just been started may not show itself yet."""
+        seen = 0
+        with anyio.move_on_after(10):
+            while (seen := await self.count_processes(ref)) < at_least:  # noqa: ASYNC110 - only asking tells
+                await anyio.sleep(0.01)
+            return
+        raise AssertionError(
+            f"{at_least} processes run in the sandbox, but count_processes saw {seen}: it can prove nothing, mend it."
+        )
+
     async def until_no_process(self, ref: SandboxRef, promise: str) -> None:
         """Wait a moment for processes that were killed to be gone; then what is left breaks the promise."""
         left = 0

@@ -1,0 +1,187 @@
+"""Folders: one folder per sandbox below the root, and what its presence means.
+
+Owns: the layout, the phase that it stands for, making, discarding and removing it.
+Never: a half-removed folder under a sandbox's name (it is renamed away first, and only then emptied).
+Reads as: provider.py -> `SandboxFolders` -> guard.py, records.py, removal.py.
+
+    <root>/<name>/                  mode 0700
+        guard                       the lock (guard.py)
+        record.json                 labels, marker, time of making; its presence makes the folder a sandbox
+        home/                       HOME of everything inside; home/checkout is the task's checkout
+        home/.taskdock/             for what we place
+        services/<service>.json     one start of a service; <service>.log is its output
+        incoming/                   files on their way into the home
+    <root>/.trash/<name>~<random>/  a sandbox whose processes have ended, being removed
+"""
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from attrs import frozen
+
+from taskdock.adapters.sandbox.local.guard import GUARD, RECORD, held
+from taskdock.adapters.sandbox.local.records import SandboxRecord, read_sandbox_record, write_record
+from taskdock.adapters.sandbox.local.removal import remove_tree
+from taskdock.core.errors import Foreign, Permanent, Unreachable
+from taskdock.ports.sandbox import Phase
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_BEFORE_THE_RECORD = frozenset({GUARD, f".{RECORD}.new"})
+
+
+@frozen
+class SandboxFolder:
+    """The folder of one sandbox, there or not."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The sandbox's name."""
+        return self.path.name
+
+    @property
+    def home(self) -> Path:
+        """HOME of everything inside."""
+        return self.path / "home"
+
+    @property
+    def checkout(self) -> Path:
+        """Where the task's checkout is."""
+        return self.home / "checkout"
+
+    @property
+    def incoming(self) -> Path:
+        """Where a file is written before it is renamed into the home."""
+        return self.path / "incoming"
+
+    def service_record(self, service: str) -> Path:
+        """Where the current start of a service is written down. Raises: `Permanent` for a name that is no file name."""
+        return self.path / "services" / f"{checked_name(service)}.json"
+
+    def service_log(self, service: str) -> Path:
+        """Where the service's output goes. Raises: `Permanent` for a name that is no file name."""
+        return self.path / "services" / f"{checked_name(service)}.log"
+
+    def service_records(self) -> list[Path]:
+        """List the records of all services that were started and not stopped."""
+        return sorted((self.path / "services").glob("[!.]*.json"))
+
+    def read(self) -> SandboxRecord | None:
+        """Whose sandbox it is, None when it is not one (yet)."""
+        return read_sandbox_record(self.path / RECORD)
+
+    @contextmanager
+    def entered(self, *, shared: bool = False) -> Iterator[SandboxRecord]:
+        """Hold the guard of a sandbox that is there. Raises: `Unreachable` when there is none, `Transient` when busy."""
+        with held(self.path, shared=shared) as there:
+            record = self.read() if there else None
+            if record is None:
+                raise self.missing()
+            yield record
+
+    def missing(self) -> Unreachable:
+        """Make the error of whoever finds no sandbox here."""
+        return Unreachable(f"There is no sandbox {self.name} on this machine.")
+
+    def make(self, labels: Mapping[str, str], created: datetime) -> None:
+        """Make it a sandbox with these labels, or mend what a crash left half-made; idempotent, under the guard.
+
+        Raises: `Foreign` when it has other labels, or things in it that we did not put there.
+        """
+        record = self.read()
+        if record is None:
+            self.refuse_strangers()
+            write_record(
+                self.path / RECORD, SandboxRecord(dict(labels), secrets.token_hex(16), created.isoformat())
+            )
+        elif dict(record.labels) != dict(labels):
+            raise Foreign(f"The sandbox {self.name} belongs to {_whose(record)}.")
+        # The home comes last and whole, so that its presence means that everything else is there.
+        home = self.home if self.home.is_dir() else self.path / "home.new"
+        inside = [home / name for name in ("checkout", ".taskdock", ".tmp", ".run")]
+        for folder in (self.incoming, self.path / "services", home, *inside):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        if home != self.home:
+            home.rename(self.home)
+
+    def look(self) -> tuple[Phase, SandboxRecord | None]:
+        """Say what the folder stands for: running once it has record and home; pending while it is half-made."""
+        record = self.read()
+        if record is not None and self.home.is_dir():
+            return Phase.RUNNING, record
+        return (Phase.PENDING if self.path.exists() else Phase.ABSENT), record
+
+    def refuse_foreign(self, owner: str) -> None:
+        """Raise `Foreign` when its owner label is another's. A folder without any label is nobody's yet."""
+        record = self.read()
+        if record is not None and record.labels.get("owner") != owner:
+            raise Foreign(f"The sandbox {self.name} belongs to {_whose(record)}.")
+
+    def refuse_strangers(self) -> None:
+        """Raise `Foreign` when there is no record, but things that we never put into a folder before its record."""
+        strangers = {entry.name for entry in self.path.iterdir()} - _BEFORE_THE_RECORD
+        if strangers and self.read() is None:
+            raise Foreign(
+                f"{self.path} holds {min(strangers)}, which Taskdock did not make. Move it elsewhere."
+            )
+
+
+@frozen
+class SandboxFolders:
+    """All sandboxes below one root. Every method blocks: worker threads only."""
+
+    root: Path
+
+    @property
+    def _trash(self) -> Path:
+        return self.root / ".trash"
+
+    def at(self, name: str) -> SandboxFolder:
+        """Return the folder of that name, there or not. Raises: `Permanent` for a name that is no file name."""
+        return SandboxFolder(self.root / checked_name(name))
+
+    def all(self) -> Iterator[SandboxFolder]:
+        """Every folder that has a sandbox's name, half-made ones too."""
+        if self.root.is_dir():
+            for path in sorted(self.root.iterdir()):
+                if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                    yield SandboxFolder(path)
+
+    def prepare_root(self) -> None:
+        """Make the root, for nobody's eyes but its owner's."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def discard(self, folder: SandboxFolder) -> None:
+        """Take the folder away from its name in one step; under the guard, once its processes have ended."""
+        self._trash.mkdir(mode=0o700, exist_ok=True)
+        folder.path.rename(self._trash / f"{folder.name}~{secrets.token_hex(8)}")
+
+    def discarded(self, name: str | None = None) -> list[SandboxFolder]:
+        """List what was taken away (from that name) and is not yet removed."""
+        return [SandboxFolder(path) for path in sorted(self._trash.glob(f"{name or '*'}~*"))]
+
+    def name_before(self, discarded: SandboxFolder) -> str:
+        """Which name a discarded folder had."""
+        return discarded.name.rpartition("~")[0]
+
+    def remove(self, discarded: SandboxFolder) -> None:
+        """Remove a discarded folder; its record goes last, so that a crash in between leaves it with an owner."""
+        remove_tree(discarded.path, last=RECORD)
+
+
+def checked_name(name: str) -> str:
+    """Return the name as it is. Raises: `Permanent` when it could not be a plain file name."""
+    if not _NAME.fullmatch(name):
+        raise Permanent(
+            f"{name!r} is no name for a sandbox or a service: letters, digits, dot, dash, underscore."
+        )
+    return name
+
+
+def _whose(record: SandboxRecord) -> str:
+    return ", ".join(f"{label} {value}" for label, value in sorted(record.labels.items()))

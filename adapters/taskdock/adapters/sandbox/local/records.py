@@ -1,0 +1,101 @@
+"""Records: what is written down about a sandbox and its services, one JSON file each.
+
+Owns: `SandboxRecord`, `ServiceRecord`, and how they reach the disk: written aside, flushed, renamed, never half there.
+Never: in the sandbox's home; a token in a repr.
+Reads as: folders.py, services.py -> these -> files of mode 0600.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import asdict, field, frozen
+from cattrs import Converter
+
+from taskdock.adapters.sandbox.local.process_table import Address, ProcessKey
+from taskdock.core.errors import Permanent
+
+# Without the detail that cattrs can give, so that what is wrong comes as plain ValueError, TypeError or KeyError.
+_converter = Converter(detailed_validation=False)
+_Shape = TypeVar("_Shape", "SandboxRecord", "ServiceRecord")
+
+
+@frozen
+class SandboxRecord:
+    """Whose sandbox it is, and the random marker in the environment of everything that runs in it."""
+
+    labels: Mapping[str, str]
+    marker: str
+    created: str
+    """ISO 8601, UTC."""
+
+
+@frozen
+class ServiceRecord:
+    """One start of a service. Without `boot_id`, `pid` and `start_ticks` it is only intended: it may or may not run."""
+
+    name: str
+    version: str
+    incarnation: str
+    token: str = field(repr=False)
+    boot_id: str | None = None
+    pid: int | None = None
+    start_ticks: int | None = None
+    host: str | None = None
+    port: int | None = None
+    log_path: str | None = None
+
+    @property
+    def key(self) -> ProcessKey | None:
+        """Which process it is, or None while it is only intended."""
+        if self.boot_id is None or self.pid is None or self.start_ticks is None:
+            return None
+        return ProcessKey(self.boot_id, self.pid, self.start_ticks)
+
+    @property
+    def address(self) -> Address | None:
+        """Where it answered its health path, or None until it did."""
+        return None if self.host is None or self.port is None else Address(self.host, self.port)
+
+
+def read_sandbox_record(path: Path) -> SandboxRecord | None:
+    """Return the record at `path`, None when there is none. Raises: `Permanent` when it cannot be understood."""
+    return _read(path, SandboxRecord)
+
+
+def read_service_record(path: Path) -> ServiceRecord | None:
+    """Return the record at `path`, None when there is none. Raises: `Permanent` when it cannot be understood."""
+    return _read(path, ServiceRecord)
+
+
+def write_record(path: Path, record: SandboxRecord | ServiceRecord) -> None:
+    """Write `record` so that a reader, also one after a crash, finds the old or the new one. Under the guard only."""
+    aside = path.with_name(f".{path.name}.new")
+    data = json.dumps(asdict(record), sort_keys=True).encode()
+    with open(aside, "wb", opener=_private) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _read(path: Path, shape: type[_Shape]) -> _Shape | None:
+    try:
+        return _converter.structure(json.loads(path.read_bytes()), shape)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Permanent(
+            f"{path} cannot be understood, so whose sandbox it is cannot be proved. Move its folder elsewhere."
+        ) from error

@@ -1,0 +1,172 @@
+"""Local process sandboxes under test: how they are made, and how they are looked at from outside.
+
+Owns: `sandboxes`, `new_spec`, `local_process`, and eyes that share nothing with the adapter's own.
+Never: the marker, a record or a lock of the adapter; a process is known by its HOME, a file by its path.
+Reads as: tests/conformance, tests/integration -> this.
+"""
+
+import itertools
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.core.errors import PortError
+from taskdock.ports.sandbox import ProgramFile, SandboxRef, SandboxSpec, ServiceSpec
+from taskdock.testing.conformance.sandbox import SandboxUnderTest
+
+OWNER = "tests"
+CHILD = Path(__file__).with_name("local_process_child.py")
+_numbers = itertools.count(1)
+
+# A server that answers its token, and notes each start of it in its home.
+SERVER = b"""
+import http.server, os, sys
+with open(os.path.join(os.environ["HOME"], "starts"), "a") as starts:
+    starts.write(f"{os.getpid()}\\n")
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.headers.get("Authorization") == f"Bearer {sys.argv[1]}" else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Answer).serve_forever()
+"""
+
+
+def sandboxes(root: Path) -> LocalProcessSandboxes:
+    """Make an adapter over `root`."""
+    return LocalProcessSandboxes(root, "this-machine", lambda: datetime.now(UTC))
+
+
+def new_spec(name: str | None = None) -> SandboxSpec:
+    """Make a spec, of a fresh name unless one is given."""
+    fresh = f"taskdock-{secrets.token_hex(3)}-{next(_numbers)}"
+    return SandboxSpec(SandboxRef("local", fresh if name is None else name), OWNER, "task-1", 1)
+
+
+@asynccontextmanager
+async def running_sandbox(root: Path) -> AsyncIterator[SandboxSpec]:
+    """Make a sandbox below the root and end its processes afterwards, whatever a test did to it."""
+    spec = new_spec()
+    await sandboxes(root).ensure(spec)
+    try:
+        yield spec
+    finally:
+        # A test may have spoilt the record on purpose; then it started no process.
+        with anyio.CancelScope(shield=True), suppress(PortError):
+            await sandboxes(root).destroy(spec.ref, OWNER)
+
+
+def service(name: str = "server", version: str = "1") -> ServiceSpec:
+    """Make the spec of the server above."""
+    argv = ("python3", "{home}/.taskdock/server.py", "{token}", "{port}")
+    return ServiceSpec(
+        name, version, argv, {}, (ProgramFile(".taskdock/server.py", content=SERVER),), "/health"
+    )
+
+
+class Children:
+    """A process that makes calls of the adapter in children of its own, which can be killed at any step."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def call(self, **what: Any) -> str:
+        """Make one call in a child, as `local_process_child.py` says; how the child ended."""
+        self.begin(**what)
+        return self.ended()
+
+    def begin(self, **what: Any) -> None:
+        """Begin a call without waiting for its end."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what, default=str) + "\n")
+        self._process.stdin.flush()
+
+    def ended(self) -> str:
+        """Wait for the end of the call that was begun first; how the child ended."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+@contextmanager
+def children(count: int = 1) -> Iterator[list[Children]]:
+    """Run `count` processes that make calls; each works on one call after the other."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environment(),
+        )
+        for _ in range(count)
+    ]
+    try:
+        yield [Children(process) for process in started]
+    finally:
+        for process in started:
+            process.communicate(timeout=30)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def processes(root: Path, name: str) -> set[int]:
+    """Which processes run with their HOME in the sandbox; one that has ended and waits for its parent does not run."""
+    wanted = f"HOME={root / name / 'home'}".encode()
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return {pid for pid in pids if _runs_with(pid, wanted)}
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds; only asking tells, so it is asked often, and for ten seconds at most."""
+    with anyio.fail_after(10):
+        while not condition():  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+
+
+def files(root: Path, name: str) -> list[str]:
+    """List every path below the root that has the name in it."""
+    found = [Path(top) / one for top, folders, inside in os.walk(root) for one in folders + inside]
+    return sorted(
+        path.relative_to(root).as_posix() for path in found if name in path.relative_to(root).as_posix()
+    )
+
+
+def local_process(root: Path) -> SandboxUnderTest:
+    """Make the record that the conformance checks take."""
+    adapter = sandboxes(root)
+
+    def second() -> tuple[LocalProcessSandboxes, LocalProcessSandboxes]:
+        other = sandboxes(root)
+        return other, other
+
+    async def count_processes(ref: SandboxRef) -> int:
+        return len(processes(root, ref.name))
+
+    async def leftovers(ref: SandboxRef) -> list[str]:
+        return files(root, ref.name)
+
+    return SandboxUnderTest(adapter, adapter, new_spec, second, count_processes, leftovers, settle_seconds=10)
+
+
+def _runs_with(pid: int, variable: bytes) -> bool:
+    try:
+        return variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
