@@ -162,11 +162,12 @@ class Draft:
         self.open[intent.id] = intent
         return intent
 
-    def order_again(self, intent: Intent, failed: Failed) -> None:
-        """Order the next run of an intent that belongs to no step, while its attempts and deadline last."""
+    def order_again(self, intent: Intent, failed: Failed) -> bool:
+        """Order the next run of an intent that belongs to no step; False when nothing is left to try."""
         at = self.next_attempt_at(intent, failed)
         if at is not None:
             self.order(intent.body, Place(intent.subject, intent.lane), not_before=at, after=intent)
+        return at is not None
 
     def matching(self, intent_id: str, issue: int) -> Intent | str:
         """The open intent that an input names, or why the input is stale."""

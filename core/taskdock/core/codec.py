@@ -13,6 +13,7 @@ from cattrs import Converter
 from cattrs.strategies import configure_tagged_union
 
 from taskdock.core.errors import SchemaMismatch
+from taskdock.core.history import Json
 from taskdock.core.inputs import TellInput
 from taskdock.core.intents import Body
 
@@ -33,12 +34,20 @@ def _exact(kind: type[_T]) -> Any:  # noqa: ANN401 - cattrs types a structure ho
     return structure
 
 
+def _plain(value: object) -> object:
+    """A plain JSON value as it is; anything else is none of ours."""
+    if value is not None and type(value) not in (str, int, float, bool):
+        raise TypeError(f"expected a plain value, got {type(value).__name__}")
+    return value
+
+
 def _converter() -> Converter:
     converter = Converter()
     for kind in (str, int, bool, float):
         converter.register_structure_hook(kind, _exact(kind))
     converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
     converter.register_unstructure_hook(datetime, datetime.isoformat)
+    converter.register_structure_hook_func(lambda kind: kind == Json, lambda value, _: _plain(value))
     configure_tagged_union(TellInput, converter, tag_name="type")
     configure_tagged_union(Body, converter, tag_name="type")
     return converter
@@ -74,7 +83,7 @@ def _dump(document: dict[str, Any]) -> str:
 
 
 def _structure(text: str, kind: Any) -> Any:  # noqa: ANN401 - a union is no type[T] to a type checker
-    document = json.loads(text)
+    document = _document(text, kind)
     version = document.pop("v", None)
     if version != VERSION:
         _refuse(kind, f"version {version}, this code reads {VERSION}")
@@ -82,6 +91,16 @@ def _structure(text: str, kind: Any) -> Any:  # noqa: ANN401 - a union is no typ
         return _CONVERTER.structure(document, kind)
     except Exception as error:  # noqa: BLE001 - cattrs groups every cause below one base that depends on its mode
         _refuse(kind, repr(error), error)
+
+
+def _document(text: str, kind: object) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (json.JSONDecodeError, TypeError) as error:
+        _refuse(kind, "it is no JSON", error)
+    if not isinstance(document, dict):
+        _refuse(kind, "it is no JSON object")
+    return document
 
 
 def _refuse(kind: object, why: str, cause: BaseException | None = None) -> NoReturn:

@@ -34,6 +34,7 @@ class RepoStatus(Enum):
     """The clone failed. A retry, adding it again, or a task that asks for it moves it."""
 
 
+ANSWERED_MAX = 256
 CLONING, READY, ERROR = (status.value for status in RepoStatus)
 
 STATES: dict[str, tuple[str, ...]] = {
@@ -77,6 +78,8 @@ class Repo:
     trunk: str | None = None
     head: str | None = None
     waiting: tuple[Waiting, ...] = ()
+    answered: tuple[Waiting, ...] = ()
+    """The newest questions that got their answer, so that one delivered again after a crash gets no second one."""
     step: Step | None = None
     failure: Failure | None = None
 
@@ -189,7 +192,7 @@ class RepoCursor:
         """Answer every task that asked."""
         for waiting in self.repo.waiting:
             self._tell(waiting, RepoReady(waiting.ask))
-        self._put(waiting=())
+        self._all_answered()
 
     @order
     def tell_failed(self) -> None:
@@ -198,7 +201,11 @@ class RepoCursor:
         assert failure is not None
         for waiting in self.repo.waiting:
             self._tell(waiting, RepoFailed(waiting.ask, failure.reason, failure.log_tail))
-        self._put(waiting=())
+        self._all_answered()
+
+    def _all_answered(self) -> None:
+        """Nobody waits any more. A `Tell` is repeated within moments if at all, so the newest answers are enough."""
+        self._put(waiting=(), answered=(*self.repo.answered, *self.repo.waiting)[-ANSWERED_MAX:])
 
     def _tell(self, waiting: Waiting, answer: RepoReady | RepoFailed) -> None:
         self._draft.order(

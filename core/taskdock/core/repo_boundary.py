@@ -65,7 +65,10 @@ def _retry(draft: Draft, command: inputs.RetryRepo) -> str | None:
 
 
 def _await_ready(draft: Draft, message: inputs.AwaitReady) -> str | None:
-    _fire(draft, "await_ready", message)
+    repo = draft.get(Repo, draft.slice.boundary)
+    asked = {known.task_id: known.ask for known in (*repo.answered, *repo.waiting)}
+    if asked.get(message.task_id, 0) < message.ask:
+        _fire(draft, "await_ready", message)
     return None
 
 

@@ -145,6 +145,8 @@ def _open_tab(draft: Draft, command: inputs.OpenTab) -> str | None:
     task = task_policies.the_task(draft)
     if task.status in _DYING or _dies(task):
         raise _conflict(draft, f"A task that is {task.status.value} gets no new tabs.", task.id)
+    if draft.find(Tab, command.tab_id) is not None:
+        raise _conflict(draft, f"The tab {command.tab_id!r} exists already.", command.tab_id)
     number = task.tabs_opened + 1
     draft.put(evolve(task, tabs_opened=number))
     draft.put(
@@ -200,6 +202,8 @@ def _send(draft: Draft, command: inputs.SendMessage) -> str | None:
 
 def _queue(draft: Draft, tab_id: str, message_id: str, text: str) -> None:
     tab = draft.get(Tab, tab_id)
+    if draft.find(Message, message_id) is not None:
+        raise _conflict(draft, f"The message {message_id!r} exists already.", tab_id)
     number = tab.messages_sent + 1
     draft.put(evolve(tab, messages_sent=number))
     draft.put(MessageText(message_id, text))
@@ -280,21 +284,33 @@ def _prompt_outcome(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> st
     tab_id, message_id = intent.body.tab_id, intent.body.message_id
     if isinstance(outcome, Succeeded):
         assert isinstance(outcome.value, inputs.TurnEnded)
+        _settle_message(draft, message_id, "delivered", outcome.value.detail)
         task_policies.end_turn(draft, tab_id, outcome.value.end, outcome.value.detail)
+        _hold(draft, tab_id, held=outcome.value.end is not TurnEnd.COMPLETED)
         return None
     failure = outcome.failure_class
-    sent = intent.started and failure not in (FailureClass.TRANSIENT, FailureClass.UNREACHABLE)
-    if failure is FailureClass.PERMANENT:
-        _settle_message(draft, message_id, "refused", outcome.reason)
-    elif not sent:
-        _settle_message(draft, message_id, "not_sent", outcome.reason)
+    may_be_sent = intent.started and failure not in (FailureClass.TRANSIENT, FailureClass.UNREACHABLE)
+    was_sent = _is_delivered(draft, message_id) or (may_be_sent and failure is not FailureClass.PERMANENT)
+    if not was_sent:
+        _settle_message(
+            draft, message_id, "refused" if failure is FailureClass.PERMANENT else "not_sent", outcome.reason
+        )
     end = TurnEnd.FAILED if failure is FailureClass.PERMANENT else TurnEnd.INTERRUPTED
     task_policies.end_turn(draft, tab_id, end, outcome.reason)
-    if not sent:
-        draft.put(evolve(draft.get(Tab, tab_id), held=False))
+    _hold(draft, tab_id, held=was_sent or failure is FailureClass.PERMANENT)
     if failure not in (FailureClass.TRANSIENT, FailureClass.PERMANENT):
         fire(tabs.MACHINE, TabCursor(draft, tab_id), "session_lost")
     return None
+
+
+def _is_delivered(draft: Draft, message_id: str) -> bool:
+    """Whether the message's delivery is proven; a message that is not in the slice any more is final."""
+    message = draft.find(Message, message_id)
+    return message is None or message.at == messages.DELIVERED
+
+
+def _hold(draft: Draft, tab_id: str, *, held: bool) -> None:
+    draft.put(evolve(draft.get(Tab, tab_id), held=held))
 
 
 def _settle_message(draft: Draft, message_id: str, trigger: str, reason: str) -> None:
@@ -324,10 +340,18 @@ def _wake_outcome(draft: Draft, intent: Intent, _outcome: inputs.Outcome) -> str
     return None
 
 
-def _no_outcome(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> str | None:
-    """Its answer proves nothing: a cancel's proof is the turn's end, a Tell's is at the other boundary."""
+def _cancel_outcome(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> str | None:
+    """Its answer proves nothing; the turn's end does."""
     if isinstance(outcome, Failed):
         draft.order_again(intent, outcome)
+    return None
+
+
+def _tell_outcome(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> str | None:
+    """A question that cannot be asked at all is answered by that."""
+    if isinstance(outcome, Failed) and not draft.order_again(intent, outcome):
+        task = task_policies.the_task(draft)
+        fire(tasks.MACHINE, TaskCursor(draft, task.id, intent=intent, failed=outcome), "repo_failed")
     return None
 
 
@@ -359,7 +383,8 @@ def _delivered(draft: Draft, fact: inputs.Delivered) -> str | None:
     intent = draft.matching(fact.intent_id, fact.issue)
     if isinstance(intent, str):
         return intent
-    assert isinstance(intent.body, intents.SendPrompt)
+    if not isinstance(intent.body, intents.SendPrompt) or not intent.started:
+        return "no prompt of this intent was started"
     if draft.find(Message, intent.body.message_id) is None:
         return "its delivery is settled already"
     fired = fire(MESSAGE_MACHINE, MessageCursor(draft, intent.body.message_id), "delivered")
@@ -450,7 +475,7 @@ _OUTCOMES: dict[type, Callable[[Draft, Intent, inputs.Outcome], str | None]] = {
     intents.CreateSession: _session_outcome,
     intents.SendPrompt: _prompt_outcome,
     intents.CloseSession: _close_outcome,
-    intents.CancelTurn: _no_outcome,
-    intents.Tell: _no_outcome,
+    intents.CancelTurn: _cancel_outcome,
+    intents.Tell: _tell_outcome,
     intents.Wake: _wake_outcome,
 }

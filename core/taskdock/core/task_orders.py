@@ -14,6 +14,7 @@ from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import AwaitReady, Failed, NameEnsured, SandboxReady, WorkCollected
 from taskdock.core.intents import (
     Body,
+    CancelTurn,
     CollectWork,
     CreateSandbox,
     DestroySandbox,
@@ -204,7 +205,8 @@ class TaskCursor:
     def drop_work(self) -> None:
         """A kill supersedes everything under way but the turns, which are settled first."""
         for intent in list(self._draft.open.values()):
-            if not (isinstance(intent.body, SendPrompt) and intent.started):
+            is_running_turn = isinstance(intent.body, SendPrompt) and intent.started
+            if not is_running_turn and not isinstance(intent.body, CancelTurn):
                 self._draft.cancel(intent)
 
     @order

@@ -54,14 +54,14 @@ def prompts_of(draft: Draft, tab_id: str) -> Iterator[SendPrompt]:
 
 def end_turn(draft: Draft, tab_id: str, end: TurnEnd, detail: str) -> None:
     """End the running turn: its message is settled, its prompt is taken back, and a copy of the work is collected."""
-    message_id = draft.get(Tab, tab_id).turn.message_id
-    for message in messages_of(draft, tab_id):
-        if message.id == message_id and message.at == messages.SENDING:
-            trigger = "lost" if end is TurnEnd.INTERRUPTED else "delivered"
-            fire(MESSAGE_MACHINE, MessageCursor(draft, message.id, reason=messages.DELIVERY_UNKNOWN), trigger)
+    turn = draft.get(Tab, tab_id).turn
+    message = draft.find(Message, turn.message_id) if turn.message_id else None
+    if message is not None and message.at == messages.SENDING:
+        trigger = "lost" if end is TurnEnd.INTERRUPTED else "delivered"
+        fire(MESSAGE_MACHINE, MessageCursor(draft, message.id, reason=messages.DELIVERY_UNKNOWN), trigger)
     _take_back_prompts(draft, tab_id)
-    fire(TURN_MACHINE, TurnCursor(draft, tab_id, end=end, detail=detail), "end")
-    _collect_copy(draft)
+    if fire(TURN_MACHINE, TurnCursor(draft, tab_id, end=end, detail=detail), "end") is Fired.MOVED:
+        _collect_copy(draft)
 
 
 def _take_back_prompts(draft: Draft, tab_id: str) -> None:

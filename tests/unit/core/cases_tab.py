@@ -1,0 +1,80 @@
+"""Tab cases: one for each arc of the tab table."""
+
+from taskdock.core.inputs import (
+    AgentReady,
+    CloseTab,
+    KillTask,
+    OpenTab,
+    RetryTab,
+    RetryTask,
+    SessionClosed,
+    SessionLost,
+    SessionReady,
+)
+from taskdock.core.intents import CloseSession, CreateSandbox, CreateSession, EnsureAgent
+from unit.core import givens as g
+from unit.core.cases import Case, done, fails
+from unit.core.cases_task import LOST
+from unit.core.story import PERMANENT, TAB, TAB_2, TRANSIENT
+
+CASES = (
+    Case("open[task_is_up]: new -> pending_session_create", g.idle, OpenTab(TAB_2),
+         "pending_session_create", "CreateSession", "tab.opened", of=TAB_2),
+    Case("open[task_has_failed]: new -> error/task", g.failed_running, OpenTab(TAB_2),
+         "error/task", "", "tab.opened tab.failed", of=TAB_2),
+    Case("open: new -> pending_provision", g.creating, OpenTab(TAB_2),
+         "pending_provision", "", "tab.opened", of=TAB_2),
+    # Its session
+    Case("agent_ready: pending_provision -> pending_session_create", g.starting_agent,
+         done(EnsureAgent, AgentReady()), "pending_session_create", "CreateSession", "task.step_started"),
+    Case("agent_ready: error/session -> pending_session_create", g.agent_again_after_session,
+         done(EnsureAgent, AgentReady()), "pending_session_create", "CreateSession", "task.step_started"),
+    Case("session_ready: pending_session_create -> ready", g.session_lost,
+         done(CreateSession, SessionReady("s2", "p2")), "ready", "", "tab.ready"),
+    Case("failed[may_try_again]: pending_session_create -> =", g.second_tab_pending,
+         fails(CreateSession, TRANSIENT), "pending_session_create", "CreateSession", "task.step_failed", of=TAB_2),
+    Case("failed: pending_session_create -> error/session", g.second_tab_pending,
+         fails(CreateSession, PERMANENT), "error/session", "", "tab.failed", of=TAB_2),
+    Case("session_lost: ready -> pending_session_create", g.idle, SessionLost(TAB, "s1", "it ended"),
+         "pending_session_create", "CreateSession"),
+    Case("retry[task_is_up]: error/session -> pending_session_create", g.second_tab_failed, RetryTab(TAB_2),
+         "pending_session_create", "CreateSession", of=TAB_2),
+    Case("retry[task_is_provisioning]: error/session -> pending_provision", g.retried_after_session, RetryTab(TAB),
+         "pending_provision"),
+    # Its task fails, goes on, is killed
+    Case("task_failed: ready -> error/task", g.idle, LOST,
+         "error/task", "", "sandbox.lost task.failed tab.failed"),
+    Case("task_failed: pending_provision -> error/task", g.creating, fails(CreateSandbox, PERMANENT),
+         "error/task", "", "task.failed tab.failed"),
+    Case("task_failed: pending_session_create -> error/task", g.session_lost, LOST,
+         "error/task", "", "sandbox.lost task.failed tab.failed"),
+    Case("task_failed: closing -> closed", g.closing_idle, LOST,
+         "closed", "", "sandbox.lost task.failed tab.closed"),
+    Case("task_goes_on: error/task -> pending_provision", g.failed_running, RetryTask(),
+         "pending_provision", "CreateSandbox", "task.retried task.step_started"),
+    Case("task_killing: pending_provision -> closed", g.creating, KillTask(),
+         "closed", "DestroySandbox", "task.step_started tab.closed message.withdrawn task.step_started"),
+    Case("task_killing: pending_session_create -> closed", g.session_lost, KillTask(),
+         "closed", "CollectWork", "task.step_started tab.closed task.step_started"),
+    Case("task_killing: ready -> closed", g.idle, KillTask(),
+         "closed", "CollectWork", "task.step_started tab.closed task.step_started"),
+    Case("task_killing: error/task -> closed", g.failed_creating, KillTask(),
+         "closed", "DestroySandbox", "task.step_started tab.closed message.withdrawn task.step_started"),
+    Case("task_killing: error/session -> closed", g.second_tab_failed, KillTask(),
+         "closed", "CollectWork", "task.step_started tab.closed tab.closed task.step_started", of=TAB_2,
+         also=("task_killing: ready -> closed",)),
+    Case("task_killing: closing -> closed", g.closing_idle, KillTask(),
+         "closed", "CollectWork", "task.step_started tab.closed task.step_started"),
+    # Closed by the user
+    Case("close[queue_may_go]: pending_provision -> closed", g.creating, CloseTab(TAB, force=True),
+         "closed", "", "tab.closed message.withdrawn"),
+    Case("close[queue_may_go]: pending_session_create -> closed", g.second_tab_pending, CloseTab(TAB_2, force=True),
+         "closed", "CloseSession", "tab.closed message.withdrawn", of=TAB_2),
+    Case("close[queue_may_go]: error/task -> closed", g.failed_running, CloseTab(TAB),
+         "closed", "CloseSession", "tab.closed"),
+    Case("close[queue_may_go]: error/session -> closed", g.second_tab_failed, CloseTab(TAB_2),
+         "closed", "CloseSession", "tab.closed", of=TAB_2),
+    Case("close[queue_may_go]: ready -> closing", g.idle, CloseTab(TAB), "closing", "CloseSession Wake"),
+    Case("closing_over: closing -> closed", g.closing_idle, done(CloseSession, SessionClosed()),
+         "closed", "", "tab.closed"),
+)  # fmt: skip

@@ -1,0 +1,278 @@
+"""Story: a task or a repo led step by step, in words.
+
+Owns: `TaskStory` and `RepoStory`: a `Boundary`, a clock that the story moves, and a verb for whatever can happen.
+Never: an expectation; the tests say what should have come of it.
+Reads as: givens.py and the tests -> a verb -> `Boundary.step`.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from attrs import evolve, field, mutable
+
+from taskdock.core import inputs, intents
+from taskdock.core.change import Change
+from taskdock.core.inputs import (
+    Failed,
+    FailureClass,
+    Outcome,
+    OutcomeReported,
+    SessionReady,
+    Succeeded,
+    TurnEnd,
+    TurnEnded,
+    Value,
+)
+from taskdock.core.intents import Body, Intent
+from taskdock.core.message import Message
+from taskdock.core.repo import Repo
+from taskdock.core.tab import Tab
+from taskdock.core.task import Task
+from taskdock.testing.boundary import Boundary
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STEP_SECONDS = 0.001
+"""Between two inputs; so small that no deadline passes unless a story lets time pass."""
+
+TRANSIENT = FailureClass.TRANSIENT
+UNREACHABLE = FailureClass.UNREACHABLE
+UNKNOWN = FailureClass.UNKNOWN
+PERMANENT = FailureClass.PERMANENT
+DEADLINE = FailureClass.DEADLINE
+
+TASK, TAB, TAB_2, MESSAGE, MESSAGE_2, REPO = "task-1", "tab-1", "tab-2", "msg-1", "msg-2", "repo-1"
+
+_StoryT = TypeVar("_StoryT", bound="Story")
+
+
+def tab_of(intent: Intent) -> str | None:
+    """The tab that an intent belongs to; None for those of the task."""
+    tab_id: str | None = getattr(intent.body, "tab_id", None)
+    return tab_id
+
+
+@mutable
+class Story:
+    """What tasks and repos have in common: inputs, claims and outcomes."""
+
+    boundary: Boundary
+    now: datetime = START
+    changes: list[Change] = field(factory=list)
+
+    def copy(self: _StoryT) -> _StoryT:
+        """The same story so far, to be told another way from here."""
+        return evolve(self, boundary=self.boundary.copy(), changes=list(self.changes))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+    def do(self, input_: inputs.Input) -> Change:
+        """Feed an input, a moment after the one before."""
+        self.pass_time(STEP_SECONDS)
+        change = self.boundary.step(input_, self.now)
+        self.changes.append(change)
+        return change
+
+    def open(self, kind: type[Body], tab: str | None = None) -> list[Intent]:
+        """The open intents of a kind, of one tab if it is named."""
+        found = (intent for intent in self.boundary.outbox.values() if isinstance(intent.body, kind))
+        return [intent for intent in found if tab is None or tab_of(intent) == tab]
+
+    def kinds(self) -> list[str]:
+        """The kinds of all open intents, in the order in which they were ordered."""
+        return [type(intent.body).__name__ for intent in self.boundary.outbox.values()]
+
+    def claim(self, kind: type[Body], tab: str | None = None) -> Intent:
+        """Hand out the first open intent of a kind; what is handed out already is meant, not claimed again."""
+        intent = self.open(kind, tab)[0]
+        if intent.id in self.boundary.running:
+            return intent
+        return self.boundary.claim(intent.id, self.now)
+
+    def outcome(self, kind: type[Body], outcome: Outcome, tab: str | None = None) -> OutcomeReported:
+        """Claim if needed, and make the report."""
+        intent = self.claim(kind, tab)
+        return OutcomeReported(intent.id, intent.issue, outcome)
+
+    def succeed(self, kind: type[Body], value: Value, tab: str | None = None) -> Change:
+        """Claim if needed, and report success."""
+        return self._report(self.claim(kind, tab), Succeeded(value))
+
+    def fail(
+        self, kind: type[Body], failure: FailureClass, reason: str = "it broke", tab: str | None = None
+    ) -> Change:
+        """Claim if needed, and report a failure."""
+        return self._report(self.claim(kind, tab), Failed(failure, reason))
+
+    def fail_often(
+        self, kind: type[Body], failure: FailureClass, times: int, tab: str | None = None
+    ) -> Change:
+        """Fail this many runs one after the other."""
+        return [self.fail(kind, failure, tab=tab) for _ in range(times)][-1]
+
+    def start(self, kind: type[Body], tab: str | None = None) -> Intent:
+        """Claim if needed, and say that the first outside call follows."""
+        intent = self.claim(kind, tab)
+        self.do(inputs.Started(intent.id, intent.issue))
+        return self.boundary.outbox[intent.id]
+
+    def _report(self, intent: Intent, outcome: Outcome) -> Change:
+        self.pass_time(STEP_SECONDS)
+        change = self.boundary.report(intent, outcome, self.now)
+        self.changes.append(change)
+        return change
+
+
+def a_task() -> "TaskStory":
+    """A task before it exists."""
+    return TaskStory(Boundary(TASK))
+
+
+@mutable
+class TaskStory(Story):
+    """The story of one task."""
+
+    @property
+    def task(self) -> Task:
+        """The task."""
+        return self.boundary.get(Task, TASK)
+
+    @property
+    def at(self) -> str:
+        """The machine state of the task."""
+        return self.task.at
+
+    def tab(self, tab_id: str = TAB) -> Tab:
+        """A tab."""
+        return self.boundary.get(Tab, tab_id)
+
+    def message(self, message_id: str = MESSAGE) -> Message:
+        """A message, final or not."""
+        return self.boundary.get(Message, message_id)
+
+    def create(self, *, repo_is_ready: bool = True, branch: str | None = None) -> Change:
+        """The user creates the task."""
+        return self.do(a_create(repo_is_ready=repo_is_ready, branch=branch))
+
+    def name(self) -> Change:
+        """Title and branch are settled."""
+        return self.succeed(intents.EnsureName, inputs.NameEnsured("Do it", "do-it-1", "main"))
+
+    def get_sandbox(self) -> Change:
+        """The sandbox is there."""
+        return self.succeed(intents.CreateSandbox, inputs.SandboxReady(adopted=False))
+
+    def get_agent(self) -> Change:
+        """The agent's server answers."""
+        return self.succeed(intents.EnsureAgent, inputs.AgentReady())
+
+    def get_session(self, session_id: str = "s1", tab: str = TAB) -> Change:
+        """The session of a tab is there."""
+        return self.succeed(intents.CreateSession, SessionReady(session_id, f"process of {session_id}"), tab)
+
+    def provision(self) -> None:
+        """From created to running."""
+        self.name()
+        self.get_sandbox()
+        self.get_agent()
+        self.get_session()
+
+    def provision_again(self, session_id: str = "s2") -> None:
+        """From a retried CREATE to running."""
+        self.get_sandbox()
+        self.get_agent()
+        self.get_session(session_id)
+
+    def send(self, message_id: str, tab: str = TAB) -> Change:
+        """The user sends a message."""
+        return self.do(inputs.SendMessage(tab, message_id, "More, please."))
+
+    def begin_turn(self, tab: str = TAB) -> Intent:
+        """The prompt of a tab is about to be sent."""
+        return self.start(intents.SendPrompt, tab)
+
+    def deliver(self, tab: str = TAB) -> Change:
+        """The agent has the message."""
+        intent = self.claim(intents.SendPrompt, tab)
+        return self.do(inputs.Delivered(intent.id, intent.issue))
+
+    def end_turn(self, end: TurnEnd = TurnEnd.COMPLETED, tab: str = TAB) -> Change:
+        """The agent ends the turn."""
+        return self.succeed(intents.SendPrompt, TurnEnded(end, end.value), tab)
+
+    def whole_turn(self, end: TurnEnd = TurnEnd.COMPLETED, tab: str = TAB) -> Change:
+        """A turn from its start to its end."""
+        self.begin_turn(tab)
+        self.deliver(tab)
+        return self.end_turn(end, tab)
+
+    def collect(self, head: str | None = "c1", *uncommitted: str) -> Change:
+        """The work is brought out."""
+        work = inputs.WorkCollected(head, branch_moved=True, uncommitted=uncommitted)
+        return self.succeed(intents.CollectWork, work)
+
+    def release(self) -> Change:
+        """The sandbox is gone."""
+        return self.succeed(intents.DestroySandbox, inputs.SandboxReleased())
+
+    def wake(self) -> Change:
+        """The time that was asked for has come."""
+        return self.succeed(intents.Wake, inputs.Woken())
+
+
+@mutable
+class RepoStory(Story):
+    """The story of one repo."""
+
+    @property
+    def repo(self) -> Repo:
+        """The repo."""
+        return self.boundary.get(Repo, REPO)
+
+    def add(self) -> Change:
+        """Somebody registers it."""
+        return self.do(an_add())
+
+    def clone(self) -> Change:
+        """The clone is there."""
+        return self.succeed(intents.CloneRepo, inputs.Cloned("main", "c0"))
+
+    def ask(self, task_id: str = TASK, number: int = 1) -> Change:
+        """A task asks to be told when it is ready."""
+        return self.do(inputs.AwaitReady(task_id, number))
+
+
+def a_repo() -> RepoStory:
+    """A repo before it exists."""
+    return RepoStory(Boundary(REPO))
+
+
+def a_create(
+    *, repo_is_ready: bool = True, branch: str | None = None, task_id: str = TASK
+) -> inputs.CreateTask:
+    """The command that makes the task of the stories."""
+    return inputs.CreateTask(
+        task_id=task_id,
+        tab_id=TAB,
+        message_id=MESSAGE,
+        workspace="default",
+        owner="owner",
+        repo_id=REPO,
+        repo_is_ready=repo_is_ready,
+        prompt="Do it.",
+        provider="local",
+        agent="demo",
+        branch=branch,
+    )
+
+
+def an_add() -> inputs.AddRepo:
+    """The command that registers the repo of the stories."""
+    return inputs.AddRepo(REPO, "default", "acme/api", "https://git.example/acme/api")
+
+
+def kinds_of(change: Change) -> tuple[str, str]:
+    """What a change ordered and what it noted, each as words in their order."""
+    ordered = " ".join(type(intent.body).__name__ for intent in change.ordered)
+    return ordered, " ".join(event.kind.value for event in change.history)

@@ -1,0 +1,196 @@
+"""Codec: what is written down comes back exactly as it was, and what does not say what it should is refused."""
+
+import json
+from typing import Any, get_args
+
+import pytest
+
+from taskdock.core import codec
+from taskdock.core.change import Record
+from taskdock.core.codec import VERSION, decode, decode_body, encode, encode_body
+from taskdock.core.errors import SchemaMismatch
+from taskdock.core.history import HistoryEvent
+from taskdock.core.inputs import AwaitReady, RepoFailed, RepoReady, TellInput
+from taskdock.core.intents import Body, Intent, Tell, Wake
+from taskdock.core.message import Message, MessageText
+from taskdock.core.repo import Repo
+from taskdock.core.tab import Tab
+from taskdock.core.task import Task
+from unit.core import givens as g
+from unit.core.givens import REPOS, TASKS
+from unit.core.story import Story
+
+
+def stories() -> list[Story]:
+    """Every situation."""
+    return [*(given() for given in TASKS.values()), *(given() for given in REPOS.values())]
+
+
+def every_record() -> list[Record]:
+    """Every record of every situation."""
+    return [record for story in stories() for record in story.boundary.records.values()]
+
+
+def every_intent() -> list[Intent]:
+    """Every intent that any step of any situation ordered."""
+    return [intent for story in stories() for change in story.changes for intent in change.ordered]
+
+
+def changed(text: str, **values: Any) -> str:
+    """The same document with other values."""
+    return json.dumps({**json.loads(text), **values})
+
+
+def without(text: str, name: str) -> str:
+    """The same document without one value."""
+    return json.dumps({key: value for key, value in json.loads(text).items() if key != name})
+
+
+TASK_TEXT = encode(g.working().task)
+TAB_TEXT = encode(g.working().tab())
+MESSAGE_TEXT = encode(g.working().message())
+
+
+def test_every_record_comes_back() -> None:
+    """Each record of each situation survives the trip, and every kind of record is among them."""
+    records = every_record()
+    for record in records:
+        assert decode(type(record), encode(record)) == record
+    assert {type(record) for record in records} == {Task, Tab, Message, MessageText, Repo}
+
+
+def test_every_intent_comes_back() -> None:
+    """Each intent and each body survives the trip, and every kind of body is among them."""
+    found = every_intent()
+    for intent in found:
+        assert decode(Intent, encode(intent)) == intent
+        assert decode_body(encode_body(intent.body)) == intent.body
+    assert {type(intent.body) for intent in found} == set(get_args(Body))
+
+
+def test_same_record_gives_the_same_bytes() -> None:
+    """Writing down twice gives the same text, in one line, with the version in front."""
+    for record in every_record():
+        assert encode(record) == encode(decode(type(record), encode(record)))
+        assert encode(record).startswith(f'{{"v":{VERSION},')
+        assert "\n" not in encode(record)
+
+
+def test_history_is_plain() -> None:
+    """Each event is written as JSON that says when, what and which tab."""
+    for story in stories():
+        for event in story.boundary.history:
+            written = json.loads(encode(event))
+            assert written["kind"] == event.kind.value
+            assert (written["at"], written["tab_id"]) == (event.at.isoformat(), event.tab_id)
+            assert written["data"] == dict(event.data)
+
+
+def test_history_comes_back() -> None:
+    """An event that was written can be read."""
+    for event in g.killed().boundary.history:
+        assert decode(HistoryEvent, encode(event)) == event
+
+
+@pytest.mark.parametrize(
+    "text", ['"', "\\", "\0", "\u2028", "日本", "😀", "\n", "'; drop table", "{}", "null"]
+)
+def test_texts_come_back(text: str) -> None:
+    """Whatever a user writes is what is read."""
+    record = MessageText("msg-1", text)
+    assert decode(MessageText, encode(record).encode().decode()) == record
+
+
+@pytest.mark.parametrize(
+    "answer", [AwaitReady("task-1", 3), RepoReady(3), RepoFailed(3, "no", None), RepoFailed(3, "no", "x")]
+)
+def test_told_input_is_tagged(answer: TellInput) -> None:
+    """What one boundary tells another is read back as the same kind of input, though two have the same fields."""
+    body = Tell("repo-1", answer)
+    written = json.loads(encode_body(body))
+    assert (written["type"], written["input"]["type"]) == ("Tell", type(answer).__name__)
+    read = decode_body(encode_body(body))
+    assert read == body
+    assert isinstance(read, Tell)
+    assert type(read.input) is type(answer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        pytest.param(Task, changed(TASK_TEXT, title=None), id="None for str"),
+        pytest.param(Task, changed(TASK_TEXT, title=7), id="int for str"),
+        pytest.param(Task, changed(TASK_TEXT, title=["a"]), id="list for str"),
+        pytest.param(Task, changed(TASK_TEXT, box_ordered="no"), id="str for bool"),
+        pytest.param(Task, changed(TASK_TEXT, box_ordered=1), id="int for bool"),
+        pytest.param(Task, changed(TASK_TEXT, box_ordered=None), id="None for bool"),
+        pytest.param(Task, changed(TASK_TEXT, generation=5.7), id="float for int"),
+        pytest.param(Task, changed(TASK_TEXT, generation=5.0), id="whole float for int"),
+        pytest.param(Task, changed(TASK_TEXT, generation="5"), id="str for int"),
+        pytest.param(Task, changed(TASK_TEXT, generation=True), id="bool for int"),
+        pytest.param(Task, changed(TASK_TEXT, branch=5), id="int for str or None"),
+        pytest.param(Task, changed(TASK_TEXT, created_at="yesterday"), id="word for a time"),
+        pytest.param(Task, changed(TASK_TEXT, created_at=1767225600), id="number for a time"),
+        pytest.param(Task, changed(TASK_TEXT, step="creating"), id="str for a record"),
+        pytest.param(Task, without(TASK_TEXT, "title"), id="missing title"),
+        pytest.param(Tab, changed(TAB_TEXT, turn=None), id="None for a record"),
+        pytest.param(Tab, changed(TAB_TEXT, last_end="finished"), id="unknown enum value"),
+        pytest.param(Message, changed(MESSAGE_TEXT, tries=None), id="None for int"),
+        pytest.param(Tab, MESSAGE_TEXT, id="another record"),
+    ],
+)  # fmt: skip
+def test_wrong_value_is_refused(kind: type[Record], text: str) -> None:
+    """No value is bent to its type: what is not what it should be is a SchemaMismatch that names the record."""
+    with pytest.raises(SchemaMismatch, match=kind.__name__):
+        decode(kind, text)
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, None, "1", [1]])
+def test_other_version_is_refused(version: object) -> None:
+    """A document of another version, a newer one above all, is left alone."""
+    with pytest.raises(SchemaMismatch, match="version"):
+        decode(Task, changed(TASK_TEXT, v=version))
+
+
+def test_missing_version_is_refused() -> None:
+    """A document without a version is none of ours."""
+    with pytest.raises(SchemaMismatch, match="version"):
+        decode(Task, without(TASK_TEXT, "v"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"text"', "7"])
+def test_what_is_no_document_is_refused(text: str) -> None:
+    """What is no JSON object at all is a SchemaMismatch too, not whatever error the parser has."""
+    with pytest.raises(SchemaMismatch):
+        decode(Task, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        changed(encode_body(Wake("settle")), type="Sleep"),
+        without(encode_body(Wake("settle")), "type"),
+        changed(encode_body(Wake("settle")), type="CollectWork"),
+        changed(encode_body(Tell("repo-1", RepoReady(1))), input={"type": "KillTask", "force": True}),
+        changed(encode_body(Tell("repo-1", RepoReady(1))), input={"ask": 1}),
+        changed(encode_body(Tell("repo-1", RepoReady(1))), input={"type": "RepoReady", "ask": "1"}),
+    ],
+)
+def test_unknown_body_is_refused(text: str) -> None:
+    """An intent whose kind this code does not know, or whose values are not its kind's, is not guessed at."""
+    with pytest.raises(SchemaMismatch):
+        decode_body(text)
+
+
+def test_times_keep_their_zone_and_their_microseconds() -> None:
+    """A time comes back as the same instant, aware of its zone."""
+    task = g.working().task
+    read = decode(Task, encode(task))
+    assert read.created_at.tzinfo is not None
+    assert read.created_at.isoformat() == task.created_at.isoformat()
+
+
+def test_version_is_one_number_for_all() -> None:
+    """Every document that this code writes carries the same version."""
+    documents = [encode(record) for record in every_record()] + [encode_body(i.body) for i in every_intent()]
+    assert {json.loads(text)["v"] for text in documents} == {codec.VERSION}

@@ -1,0 +1,143 @@
+"""History: what each event says, to the letter, since people and clients read it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from taskdock.core.history import HistoryEvent, HistoryKind, Json
+from taskdock.core.inputs import (
+    CloseTab,
+    Input,
+    KillTask,
+    NameEnsured,
+    OpenTab,
+    RetryRepo,
+    RetryTask,
+    SandboxLost,
+    SandboxReady,
+    SandboxReleased,
+    SessionReady,
+    TurnEnd,
+    TurnEnded,
+    WorkCollected,
+)
+from taskdock.core.intents import (
+    CloneRepo,
+    CollectWork,
+    CreateSandbox,
+    CreateSession,
+    DestroySandbox,
+    EnsureName,
+    SendPrompt,
+)
+from unit.core import givens as g
+from unit.core.cases import Asked, done, fails, starts
+from unit.core.cases_message import MORE
+from unit.core.cases_repo import CLONED
+from unit.core.cases_task import LOST, UNCOMMITTED
+from unit.core.story import PERMANENT, START, TAB, TAB_2, TRANSIENT, RepoStory, TaskStory, a_create, an_add
+
+Given = Callable[[], TaskStory] | Callable[[], RepoStory]
+K = HistoryKind
+
+BOX = "td-75b98ee5-task-1-g1"
+CREATING = "init_create_sandbox/create"
+AGAIN = object()
+"""Stands for the time of the next attempt, which the test takes from the intent that was ordered."""
+
+EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, object]]] = [
+    (K.TASK_CREATED, g.no_task, a_create(), None, {"repo": "repo-1", "provider": "local", "agent": "demo"}),
+    (K.TASK_PROVISION_QUEUED, g.no_task, a_create(), None, {}),
+    (K.TASK_STEP_STARTED, g.queued, done(EnsureName, NameEnsured("T", "b", "main")), None, {"step": CREATING}),
+    (K.TASK_STEP_FAILED, g.creating, fails(CreateSandbox, TRANSIENT), None,
+     {"step": CREATING, "attempt": 1, "retry_at": AGAIN, "reason": "it broke", "class": "transient"}),
+    (K.TASK_STEP_FAILED, g.second_tab_pending, fails(CreateSession, TRANSIENT), TAB_2,
+     {"step": "init_create_session", "attempt": 1, "retry_at": AGAIN, "reason": "it broke", "class": "transient"}),
+    (K.TASK_STEP_FAILED, g.copying, fails(CollectWork, PERMANENT), None,
+     {"step": "collect_work", "attempt": 1, "reason": "it broke", "class": "permanent"}),
+    (K.TASK_NAMED, g.queued, done(EnsureName, NameEnsured("T", "b", "main", "no namer")), None,
+     {"title": "T", "branch": "b", "base": "main", "note": "no namer"}),
+    (K.TASK_RUNNING, g.opening_session, done(CreateSession, SessionReady("s1", "p1")), None, {}),
+    (K.TASK_FAILED, g.creating_last_try, fails(CreateSandbox, TRANSIENT), None,
+     {"step": CREATING, "attempts": 5, "reason": "it broke", "class": "transient"}),
+    (K.TASK_RETRIED, g.failed_creating, RetryTask(), None, {"step": CREATING}),
+    (K.TASK_KILLED, g.destroying, done(DestroySandbox, SandboxReleased()), None, {"head": "c2", "branch": "do-it-1"}),
+    (K.TASK_KILLED, g.queued, KillTask(), None, {"head": None, "branch": None}),
+    (K.SANDBOX_CREATED, g.creating, done(CreateSandbox, SandboxReady(adopted=False)), None,
+     {"sandbox": BOX, "generation": 1}),
+    (K.SANDBOX_ADOPTED, g.creating, done(CreateSandbox, SandboxReady(adopted=True)), None,
+     {"sandbox": BOX, "generation": 1}),
+    (K.SANDBOX_LOST, g.idle, LOST, None, {"sandbox": BOX, "head": "c1", "reason": "it was deleted"}),
+    (K.SANDBOX_RELEASED, g.destroying, done(DestroySandbox, SandboxReleased()), None, {"sandbox": BOX}),
+    (K.WORK_COLLECTED, g.copying, done(CollectWork, WorkCollected("c1", branch_moved=True)), None,
+     {"head": "c1", "branch": "do-it-1", "moved": False}),
+    (K.WORK_GIVEN_UP, g.collecting_forced, done(CollectWork, UNCOMMITTED), None,
+     {"reason": "work_not_collected: uncommitted changes in notes.txt", "head": "c2"}),
+    (K.WORK_GIVEN_UP, g.collecting_forced, fails(CollectWork, PERMANENT), None, {"reason": "it broke", "head": "c1"}),
+    (K.TAB_OPENED, g.idle, OpenTab(TAB_2), TAB_2, {"number": 2}),
+    (K.TAB_READY, g.opening_session, done(CreateSession, SessionReady("s1", "p1")), TAB, {"session": "s1"}),
+    (K.TAB_FAILED, g.second_tab_pending, fails(CreateSession, PERMANENT), TAB_2,
+     {"cause": "session", "reason": "it broke", "class": "permanent"}),
+    (K.TAB_FAILED, g.idle, LOST, TAB, {"cause": "task", "reason": "it was deleted", "class": "unreachable"}),
+    (K.TAB_CLOSED, g.failed_running, CloseTab(TAB), TAB, {}),
+    (K.MESSAGE_SENT, g.idle, MORE, TAB, {"message": "msg-2", "number": 2}),
+    (K.MESSAGE_WITHDRAWN, g.creating, CloseTab(TAB, force=True), TAB, {"message": "msg-1"}),
+    (K.MESSAGE_FAILED, g.working, fails(SendPrompt, PERMANENT), TAB, {"message": "msg-1", "reason": "it broke"}),
+    (K.TURN_STARTED, g.sending, starts(SendPrompt), TAB, {"message": "msg-1"}),
+    (K.TURN_ENDED, g.delivered, done(SendPrompt, TurnEnded(TurnEnd.FAILED, "no login")), TAB,
+     {"message": "msg-1", "end": "failed", "detail": "no login"}),
+    (K.REPO_ADDED, g.no_repo, an_add(), None, {"name": "acme/api", "remote": "https://git.example/acme/api"}),
+    (K.REPO_STEP_FAILED, g.cloning, fails(CloneRepo, TRANSIENT), None,
+     {"step": "cloning", "attempt": 1, "retry_at": AGAIN, "reason": "it broke", "class": "transient"}),
+    (K.REPO_READY, g.cloning, done(CloneRepo, CLONED), None, {"trunk": "main", "head": "c0"}),
+    (K.REPO_FAILED, g.cloning, fails(CloneRepo, PERMANENT), None,
+     {"step": "cloning", "attempts": 1, "reason": "it broke", "class": "permanent"}),
+    (K.REPO_RETRIED, g.clone_failed, RetryRepo(), None, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "input_", "tab", "data"),
+    EVENTS,
+    ids=[f"{kind.value}, {given.__name__}" for kind, given, _, _, _ in EVENTS],
+)
+def test_event_says(
+    kind: HistoryKind, given: Given, input_: Input | Asked, tab: str | None, data: dict[str, object]
+) -> None:
+    """The event carries its time, its tab and exactly these facts."""
+    story = given()
+    change = story.do(input_(story) if callable(input_) else input_)
+    found = [event for event in change.history if event.kind is kind]
+    times = [intent.not_before.isoformat() for intent in change.ordered if intent.not_before is not None]
+    expected: dict[str, Json | object] = {
+        key: times[0] if value is AGAIN else value for key, value in data.items()
+    }
+    assert found[-1] == HistoryEvent(kind, story.now, tab, expected)  # type: ignore[arg-type]
+
+
+def test_every_kind_is_said() -> None:
+    """No kind is without a case, so none can be declared and never told."""
+    assert {kind for kind, *_ in EVENTS} == set(HistoryKind)
+
+
+def test_kinds_are_stable() -> None:
+    """The names are a contract with clients: one that is gone or renamed breaks them."""
+    assert [kind.value for kind in HistoryKind] == [
+        "task.created", "task.provision_queued", "task.step_started", "task.step_failed", "task.named",
+        "task.running", "task.failed", "task.retried", "task.killed",
+        "sandbox.created", "sandbox.adopted", "sandbox.lost", "sandbox.released",
+        "work.collected", "work.given_up",
+        "tab.opened", "tab.ready", "tab.failed", "tab.closed",
+        "message.sent", "message.withdrawn", "message.failed", "turn.started", "turn.ended",
+        "repo.added", "repo.step_failed", "repo.ready", "repo.failed", "repo.retried",
+    ]  # fmt: skip
+
+
+def test_events_are_told_at_the_time_of_their_step() -> None:
+    """All that one step tells happened at one time, and none before the step."""
+    story = g.idle()
+    story.pass_time(60)
+    change = story.do(SandboxLost(BOX, "it was deleted"))
+    assert {event.at for event in change.history} == {story.now}
+    assert story.now > START + timedelta(seconds=60)
