@@ -1,0 +1,128 @@
+"""App: the `taskdock` command with its nouns, each loaded when it is used.
+
+Owns: `build_cli`, the list of nouns, and how an error leaves the process.
+Never: a noun imported for `--help`; the list says what each is for.
+Reads as: `taskdock.app.cli.main` -> `build_cli(open_dock).main()` -> task.py, tab.py, repo.py, ...
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from attrs import frozen
+
+from taskdock.adapters.entry.cli import problems
+from taskdock.adapters.entry.cli.checks import Check
+from taskdock.adapters.entry.cli.exit_codes import ExitCode, exit_code_of
+from taskdock.adapters.entry.cli.invocation import Group, Installation, Opener
+from taskdock.core.errors import StoreError, TaskdockError
+
+_ROOM = "taskdock.adapters.entry.cli"
+NOUNS = {
+    "demo": "Make a repo, drive one task to its commit, and show every step.",
+    "repo": "Repos: add, list, show, retry.",
+    "task": "Tasks: create, list, show, watch, send, retry, kill.",
+    "tab": "Tabs of a task: open, list, close, retry.",
+    "transcript": "Print what was said in a tab.",
+    "history": "Print what happened.",
+    "doctor": "Check what this installation needs, and say how to mend it.",
+}
+"""Each is a module of this package with a `command`; the sentence is its help, so that help imports none of them."""
+
+
+def build_cli(
+    open_dock: Opener,
+    *,
+    checks: Callable[[Path], Awaitable[Sequence[Check]]] | None = None,
+    clone_path: Callable[[Path, str], Path] | None = None,
+    scheduler_runs: Callable[[Path], Awaitable[bool]] | None = None,
+) -> click.Group:
+    """The whole command line; see `Installation` for what each argument is asked for.
+
+    `open_dock` is called as `open_dock(home, schedule=..., read_only=...)` and gives the Dock of that home.
+    """
+    installation = Installation(open_dock, checks, clone_path, scheduler_runs)
+    root = _Root(
+        name="taskdock",
+        help="Tasks for coding agents: each with a branch, a sandbox and tabs.",
+        epilog="The options above may stand before or after any command.",
+        context_settings={"obj": installation, "help_option_names": ["-h", "--help"]},
+        no_args_is_help=True,
+    )
+    return click.version_option(package_name="taskdock", message="taskdock %(version)s")(root)
+
+
+class _Root(Group):
+    """The outermost command: finds nouns by name, and turns errors into sentences and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The nouns, in the order of their list."""
+        del ctx
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one noun; None for a word that is none."""
+        del ctx
+        if cmd_name not in NOUNS:
+            return None
+        command: click.Command = import_module(f"{_ROOM}.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the nouns without loading them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(NOUNS.items()))
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run one command line and leave the process with its exit code; click's own way is overloaded by a literal."""
+        words = list(sys.argv[1:] if args is None else args)
+        _replace_what_cannot_be_encoded()
+        extra["standalone_mode"] = False
+        sys.exit(_guarded(lambda: super(_Root, self).main(words, prog_name or "taskdock", **extra), words))
+
+
+@frozen
+class _Words:
+    """What the command line asked for before it was parsed, for errors in parsing it."""
+
+    words: Sequence[str]
+
+    @property
+    def json(self) -> bool:
+        ours = self.words[: self.words.index("--")] if "--" in self.words else self.words
+        return "--json" in ours
+
+
+def _guarded(command: Callable[[], object], words: Sequence[str]) -> int:
+    """Run it; what it ended with, or the code of the error, told on stderr in one sentence."""
+    json = _Words(words).json
+    try:
+        code = command()
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        problems.tell_usage(error, json=json)
+        return ExitCode.USAGE
+    except TaskdockError as error:
+        code = exit_code_of(error)
+        problems.tell(error, code, json=json)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        told = StoreError(f"{error.filename}: {error.strerror}")
+        problems.tell(told, ExitCode.STORE_FAILED, json=json)
+        return ExitCode.STORE_FAILED
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _replace_what_cannot_be_encoded() -> None:
+    """A terminal that knows no UTF-8 gets question marks, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")

@@ -1,0 +1,170 @@
+"""Documents: records as JSON, with keys that scripts may rely on.
+
+Owns: every key that `--json` prints; a key is added, never renamed or removed.
+Never: a prompt; texts of messages are in the transcript alone.
+Reads as: a command -> a document -> output.py.
+
+    task    id workspace repo_id provider agent title branch base status step failure head sandbox generation
+            created_at updated_at; shown alone also: version waits_for available_actions tabs
+    tab     id task_id number name agent status turn message_id held last_end last_end_detail session_id sandbox failure
+            opened_at updated_at closed_at; shown alone also: available_actions
+    message id task_id tab_id number status reason created_at updated_at
+    repo    id workspace name remote trunk head status step failure created_at updated_at
+    step    name attempt started_at retry_at waits_for progress last_progress_at
+    failure step class reason attempts retry log_tail
+    event   number boundary kind at tab_id data
+    item    tab_id position source kind at body
+    receipt the fields of TaskReceipt, TabReceipt or RepoReceipt; of a detached command also `scheduled`: whether a
+            process carries it out now (null: not known)
+
+Times are ISO 8601 in UTC. What is not there is null. Lists are `{"tasks": [...]}`, `{"tabs": ...}`, `{"repos": ...}`,
+`{"events": ...}`, `{"items": ...}`, `{"checks": ...}`. A watched or followed line has `position` and `type` (task, tab,
+message, repo, history, transcript, snapshot, rest), and under the name of its type what it is about.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from taskdock.core.message import Message
+from taskdock.core.repo import Repo
+from taskdock.core.step import Failure, Step
+from taskdock.core.tab import Tab
+from taskdock.core.task import Task
+from taskdock.ports.store import Item, StoredEvent
+from taskdock.services.dock import TaskView
+
+Document = dict[str, Any]
+
+
+def task_document(task: Task) -> Document:
+    """A task as a list shows it."""
+    return {
+        **_fields(task, "id", "workspace", "repo_id", "provider", "agent", "title", "branch", "base"),
+        "status": task.status.value,
+        "step": _step(task.step),
+        "failure": _failure(task.failure),
+        "head": task.head,
+        "sandbox": task.sandbox.name if task.box_ordered else None,
+        "generation": task.generation,
+        **_times(task, "created_at", "updated_at"),
+    }
+
+
+def view_document(view: TaskView) -> Document:
+    """A task with its tabs and what may be asked of each."""
+    return {
+        **task_document(view.task),
+        "version": view.version,
+        "waits_for": view.waits_for,
+        "available_actions": _actions(view.available_actions, view.task.id),
+        "tabs": [shown_tab_document(view, tab) for tab in view.tabs],
+    }
+
+
+def shown_tab_document(view: TaskView, tab: Tab) -> Document:
+    """A tab and what may be asked of it."""
+    return {**tab_document(tab), "available_actions": _actions(view.available_actions, tab.id)}
+
+
+def tab_document(tab: Tab) -> Document:
+    """A tab."""
+    return {
+        **_fields(tab, "id", "task_id", "number", "name", "agent"),
+        "status": tab.status.value,
+        "turn": tab.turn.at,
+        "message_id": tab.turn.message_id,
+        "held": tab.held,
+        "last_end": tab.last_end.value if tab.last_end else None,
+        **_fields(tab, "last_end_detail", "session_id", "sandbox"),
+        "failure": _failure(tab.failure),
+        **_times(tab, "opened_at", "updated_at", "closed_at"),
+    }
+
+
+def message_document(message: Message) -> Document:
+    """A message, without its text."""
+    return {
+        **_fields(message, "id", "task_id", "tab_id", "number"),
+        "status": message.status.value,
+        "reason": message.reason,
+        **_times(message, "created_at", "updated_at"),
+    }
+
+
+def repo_document(repo: Repo) -> Document:
+    """A repo."""
+    return {
+        **_fields(repo, "id", "workspace", "name", "remote", "trunk", "head"),
+        "status": repo.status.value,
+        "step": _step(repo.step),
+        "failure": _failure(repo.failure),
+        **_times(repo, "created_at", "updated_at"),
+    }
+
+
+def event_document(event: StoredEvent) -> Document:
+    """A history event."""
+    return {
+        "number": event.number,
+        "boundary": event.boundary,
+        "kind": event.event.kind.value,
+        "at": _time(event.event.at),
+        "tab_id": event.event.tab_id,
+        "data": dict(event.event.data),
+    }
+
+
+def item_document(item: Item) -> Document:
+    """A transcript item."""
+    return {
+        **_fields(item, "tab_id", "position", "source", "kind"),
+        "at": _time(item.at),
+        "body": dict(item.body),
+    }
+
+
+def record_document(record: object) -> tuple[str, Document]:
+    """Any record with the name of its type."""
+    if isinstance(record, Task):
+        return "task", task_document(record)
+    if isinstance(record, Tab):
+        return "tab", tab_document(record)
+    if isinstance(record, Message):
+        return "message", message_document(record)
+    assert isinstance(record, Repo)
+    return "repo", repo_document(record)
+
+
+def _step(step: Step | None) -> Document | None:
+    if step is None:
+        return None
+    return {
+        **_fields(step, "name", "attempt", "waits_for", "progress"),
+        **_times(step, "started_at", "retry_at", "last_progress_at"),
+    }
+
+
+def _failure(failure: Failure | None) -> Document | None:
+    if failure is None:
+        return None
+    return {
+        "class": failure.failure_class.value,
+        **_fields(failure, "step", "reason", "attempts", "retry", "log_tail"),
+    }
+
+
+def _actions(actions: Mapping[str, Sequence[str]], record_id: str) -> list[str]:
+    return list(actions.get(record_id, ()))
+
+
+def _fields(record: object, *names: str) -> Document:
+    return {name: getattr(record, name) for name in names}
+
+
+def _times(record: object, *names: str) -> Document:
+    return {name: _time(getattr(record, name)) for name in names}
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

@@ -1,0 +1,140 @@
+"""Repo: the commands about repos.
+
+Owns: `taskdock repo add|list|show|retry`.
+Never: git; the clone is made in the background, here or in the process that schedules.
+Reads as: app.py -> `command` -> orders.py or a read of the dock.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+
+from taskdock.adapters.entry.cli import documents, orders, output, sayings
+from taskdock.adapters.entry.cli.cloning import follow_clone
+from taskdock.adapters.entry.cli.following import View
+from taskdock.adapters.entry.cli.invocation import Group, Invocation
+from taskdock.adapters.entry.cli.names import named_repo, remote
+from taskdock.adapters.entry.cli.orders import Given, carry_out
+from taskdock.adapters.entry.cli.rests import Rest
+from taskdock.adapters.entry.cli.runner import run
+from taskdock.adapters.entry.cli.task_text import failure_lines
+from taskdock.core.repo import Repo
+from taskdock.services.dock import Dock
+from taskdock.services.receipts import RepoReceipt
+
+command = Group("repo", help="Repos: each has a remote, and a clone that belongs to Taskdock.")
+
+
+@command.command()
+@click.argument("where", metavar="REMOTE")
+@click.option("--name", metavar="TEXT", help="Else made from the remote.")
+@orders.key
+@orders.detach
+@click.pass_context
+def add(context: click.Context, /, *, where: str, name: str | None, key: str | None, detach: bool) -> None:
+    """Register REMOTE (a URL, user@host:path, or a path) and watch its clone until it is ready.
+
+    Adding it again starts a failed clone again.
+    """
+
+    async def give(dock: Dock, invocation: Invocation) -> Given:
+        receipt = await dock.add_repo(remote(where), name=name, key=key, workspace=invocation.workspace)
+        return _given(receipt, "added", where, invocation.workspace)
+
+    carry_out(context, give, detach=detach)
+
+
+@command.command("list")
+@click.pass_context
+def list_(context: click.Context) -> None:
+    """List repos by name."""
+    invocation = Invocation.of(context)
+
+    async def work(dock: Dock) -> int:
+        found = await dock.repos(workspace=invocation.workspace)
+        if invocation.json:
+            output.document({"repos": [documents.repo_document(repo) for repo in found]})
+        elif invocation.tells_people:
+            output.lines(_list_lines(found, datetime.now(UTC)))
+        else:
+            output.lines(repo.id for repo in found)
+        return 0
+
+    run(context, work, read_only=True)
+
+
+@command.command()
+@click.argument("named", metavar="REPO")
+@click.pass_context
+def show(context: click.Context, named: str) -> None:
+    """Show a repo, by its id, name or remote."""
+    invocation = Invocation.of(context)
+
+    async def work(dock: Dock) -> int:
+        repo = await dock.repo(named_repo(named), workspace=invocation.workspace)
+        if invocation.json:
+            output.document(documents.repo_document(repo))
+        else:
+            output.lines(_show_lines(invocation, repo, datetime.now(UTC)))
+        return 0
+
+    run(context, work, read_only=True)
+
+
+@command.command()
+@click.argument("named", metavar="REPO")
+@orders.key
+@orders.detach
+@click.pass_context
+def retry(context: click.Context, /, *, named: str, key: str | None, detach: bool) -> None:
+    """Start a failed clone again, and watch it until it is ready."""
+
+    async def give(dock: Dock, invocation: Invocation) -> Given:
+        receipt = await dock.retry_repo(named_repo(named), key=key, workspace=invocation.workspace)
+        return _given(receipt, "is tried again", receipt.repo_id, invocation.workspace)
+
+    carry_out(context, give, detach=detach)
+
+
+def _given(receipt: RepoReceipt, done: str, named: str, workspace: str) -> Given:
+    async def watch(dock: Dock, view: View) -> Rest:
+        return await follow_clone(dock, receipt.repo_id, workspace, view)
+
+    again = ("repo", "add", remote(named)) if done == "added" else ("repo", "retry", named)
+    return Given(receipt, receipt.repo_id, f"{receipt.repo_id} {done}", again, watch)
+
+
+def _list_lines(repos: Sequence[Repo], now: datetime) -> list[str]:
+    rows = [
+        (
+            repo.id,
+            repo.status.value,
+            repo.trunk or "-",
+            output.age(repo.created_at, now),
+            repo.name,
+            repo.remote,
+        )
+        for repo in repos
+    ]
+    return (
+        output.table(("ID", "STATUS", "TRUNK", "AGE", "NAME", "REMOTE"), rows, output.terminal_columns())
+        if rows
+        else []
+    )
+
+
+def _show_lines(invocation: Invocation, repo: Repo, now: datetime) -> list[str]:
+    clone = invocation.installation.clone_path
+    step = repo.step
+    pairs = [
+        ("id", repo.id),
+        ("name", repo.name),
+        ("remote", repo.remote),
+        ("status", repo.status.value),
+        ("step", f"{step.name}, attempt {step.attempt}: {step.progress or 'begun'}" if step else None),
+        ("trunk", f"{repo.trunk} at {sayings.commit(repo.head)}" if repo.head else None),
+        ("clone", clone(invocation.home, repo.id) if clone else None),
+        ("added", f"{output.age(repo.created_at, now)} ago"),
+    ]
+    return [*output.fields(pairs), *failure_lines(repo.failure)]

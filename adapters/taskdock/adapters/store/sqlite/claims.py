@@ -1,0 +1,136 @@
+"""Claims: which intents are handed out, and how one comes back.
+
+Owns: the order of a claim, its room per lane, the exclusion of busy subjects, and the columns that only it moves:
+      status, issue, deadline_at and due.
+Never: an intent of a kind, or a version of it, that this code cannot read; it waits for a process that can.
+Reads as: queue.py -> `claim` and the others -> committer.py calls them.
+
+`due` says that `not_before` had passed at the last claim. So a claim walks over intents that are due and over nothing else,
+lane by lane in the order in which they were made, and stops where a lane is full: it costs the same whatever else lies in
+the outbox.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from datetime import datetime, timedelta
+from heapq import merge
+from operator import itemgetter
+from typing import Any, get_args
+
+from attrs import evolve
+
+from taskdock.adapters.store.sqlite.readers import rows
+from taskdock.adapters.store.sqlite.rows import (
+    INTENT_COLUMNS,
+    read_intent,
+    to_microseconds,
+    to_microseconds_or_none,
+)
+from taskdock.core.errors import SchemaMismatch
+from taskdock.core.intents import Body, Intent
+from taskdock.ports.intent_queue import Claimed
+
+_COME_DUE = "UPDATE intent SET due = 1 WHERE status = 'open' AND due = 0 AND not_before <= ?"
+_STEP_BACK = "UPDATE intent SET due = 0 WHERE status = 'open' AND due = 1 AND not_before > ?"
+"""For a clock that was set back."""
+
+_LANES = """
+WITH RECURSIVE next (lane) AS (
+    SELECT min(lane) FROM intent WHERE status = 'open' AND due = 1
+    UNION ALL
+    SELECT (SELECT min(lane) FROM intent WHERE status = 'open' AND due = 1 AND lane > next.lane)
+    FROM next WHERE next.lane IS NOT NULL
+)
+SELECT lane FROM next WHERE lane IS NOT NULL"""
+
+_KNOWN = ", ".join(f"'{kind.__name__}'" for kind in get_args(Body))
+CANDIDATES = f"""
+SELECT seq, {INTENT_COLUMNS} FROM intent
+WHERE status = 'open' AND due = 1 AND lane = ? AND kind IN ({_KNOWN}) AND NOT EXISTS (
+    SELECT 1 FROM intent AS busy
+    WHERE busy.boundary = intent.boundary AND busy.subject = intent.subject AND busy.status <> 'open'
+)
+ORDER BY seq"""  # noqa: S608 - constants
+
+_TAKE = "UPDATE intent SET status = 'running', issue = ?, deadline_at = ? WHERE id = ?"
+_RELEASE = "UPDATE intent SET status = 'open' WHERE id = ? AND issue = ? AND status = 'running'"
+_END = "DELETE FROM intent WHERE id = ? AND issue = ? AND status = 'cancelled'"
+_TAKE_ALL_BACK = "UPDATE intent SET status = 'open' WHERE status <> 'open' AND status = 'running'"
+_END_ALL = "DELETE FROM intent WHERE status <> 'open' AND status = 'cancelled'"
+
+ANY_LANE = "*"
+
+
+def claim(
+    connection: sqlite3.Connection, room: Mapping[str, int], now: datetime, deadlines: Mapping[str, float]
+) -> list[Claimed]:
+    """Take due intents, oldest first; what `deadlines` does not name gets none."""
+    at = to_microseconds(now)
+    connection.execute(_COME_DUE, (at,))
+    connection.execute(_STEP_BACK, (at,))
+    claimed = [_issue(intent, now, deadlines) for intent in _choose(connection, room)]
+    for intent in claimed:
+        taken = (intent.issue, to_microseconds_or_none(intent.deadline_at), intent.id)
+        connection.execute(_TAKE, taken)
+    return [Claimed(intent) for intent in claimed]
+
+
+def release(connection: sqlite3.Connection, intent_id: str, issue: int) -> None:
+    """Make a running intent claimable again, remove a cancelled one."""
+    connection.execute(_RELEASE, (intent_id, issue))
+    connection.execute(_END, (intent_id, issue))
+
+
+def end(connection: sqlite3.Connection, intent_id: str, issue: int) -> None:
+    """Remove a cancelled intent; nothing when it is not there or not cancelled."""
+    connection.execute(_END, (intent_id, issue))
+
+
+def recover(connection: sqlite3.Connection) -> int:
+    """Take every execution back; how many become claimable again."""
+    connection.execute(_END_ALL)
+    return connection.execute(_TAKE_ALL_BACK).rowcount
+
+
+def _choose(connection: sqlite3.Connection, room: Mapping[str, int]) -> list[Intent]:
+    lanes = [lane for (lane,) in rows(connection, _LANES)]
+    left = {lane: room.get(lane, room.get(ANY_LANE, 0)) for lane in lanes}
+    subjects: set[tuple[str, str]] = set()
+    chosen: list[Intent] = []
+    with ExitStack() as cursors:
+        candidates = (_of_lane(cursors, connection, lane, left) for lane in lanes)
+        for _, *columns in merge(*candidates, key=itemgetter(0)):
+            intent = _readable(columns)
+            if intent is None or left[intent.lane] <= 0 or (intent.boundary, intent.subject) in subjects:
+                continue
+            subjects.add((intent.boundary, intent.subject))
+            left[intent.lane] -= 1
+            chosen.append(intent)
+    return chosen
+
+
+def _of_lane(
+    cursors: ExitStack, connection: sqlite3.Connection, lane: str, left: Mapping[str, int]
+) -> Iterator[tuple[Any, ...]]:
+    if left[lane] <= 0:
+        return
+    for row in cursors.enter_context(closing(connection.execute(CANDIDATES, (lane,)))):
+        yield row
+        if left[lane] <= 0:
+            return
+
+
+def _readable(columns: list[Any]) -> Intent | None:
+    try:
+        return read_intent(columns)
+    except SchemaMismatch:
+        return None
+
+
+def _issue(intent: Intent, now: datetime, deadlines: Mapping[str, float]) -> Intent:
+    seconds = deadlines.get(type(intent.body).__name__)
+    deadline_at = intent.deadline_at
+    if deadline_at is None and seconds is not None:
+        deadline_at = now + timedelta(seconds=seconds)
+    return evolve(intent, issue=intent.issue + 1, deadline_at=deadline_at)

@@ -1,0 +1,18 @@
+"""Every intent queue of ours keeps every promise of the intent queue port."""
+
+from pathlib import Path
+
+import pytest
+
+from sqlite_store import sqlite_under_test
+from taskdock.testing.conformance.intent_queue import QUEUE_CHECKS
+from taskdock.testing.conformance.store import StoreCheck
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("check", QUEUE_CHECKS, ids=lambda check: check.__name__)
+async def test_sqlite(check: StoreCheck, tmp_path: Path) -> None:
+    """The SQLite store keeps the promise."""
+    async with sqlite_under_test(tmp_path / "taskdock.db") as under_test:
+        await check(under_test)

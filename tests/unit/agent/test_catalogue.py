@@ -1,0 +1,117 @@
+"""What the gateway wants to have run in a sandbox."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from taskdock.adapters.agent.catalogue import AGENTS, DEMO, AgentSpec, Catalogue
+from taskdock.adapters.agent.fetch import Program
+from taskdock.core.errors import Permanent
+from taskdock.ports.sandbox import ProgramFile
+
+PROGRAM = Program(Path("/cache/sandbox-agent"), "0" * 64)
+
+
+def test_server_is_told_everything_on_its_command_line() -> None:
+    """The server has a token, no telemetry, and listens on loopback at the port that the provider chooses."""
+    service = Catalogue().service(PROGRAM)
+    assert service.argv == (
+        "{home}/.taskdock/bin/sandbox-agent",
+        "server",
+        "--no-telemetry",
+        "--token",
+        "{token}",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "{port}",
+    )
+    assert service.health_path == "/v1/health"
+
+
+def test_environment_is_short_and_below_the_home() -> None:
+    """Agents inherit the server's environment: nothing of this process is in it."""
+    service = Catalogue().service(PROGRAM)
+    assert set(service.env) == {
+        "XDG_DATA_HOME",
+        "TASKDOCK_BIN",
+        "SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS",
+        "SANDBOX_AGENT_REQUIRE_PREINSTALL",
+        "SANDBOX_AGENT_LOG_STDOUT",
+    }
+    assert service.env["XDG_DATA_HOME"].startswith("{home}/")
+
+
+def test_program_is_brought_from_the_host() -> None:
+    """The program is taken from the cache as it is; scripts travel as bytes; launchers can be executed."""
+    files = {file.path: file for file in Catalogue().service(PROGRAM).files}
+    assert files[".taskdock/bin/sandbox-agent"].host_path == PROGRAM.path
+    assert b"class Relay" in (files[".taskdock/bin/relay.py"].content or b"")
+    assert b"class Agent" in (files[".taskdock/bin/demo_agent.py"].content or b"")
+    launcher = files[".local/share/sandbox-agent/bin/agent_processes/mock-acp"]
+    assert launcher.mode == files[".taskdock/bin/sandbox-agent"].mode == 0o755
+
+
+def test_version_changes_with_what_runs() -> None:
+    """Another program, another script or another command line is another version; another interpreter is not."""
+    usual = Catalogue().service(PROGRAM).version
+    assert usual.startswith("0.4.2+")
+    assert Catalogue(python="/opt/python").service(PROGRAM).version == usual
+    other_script = ProgramFile(DEMO.files[0].path, content=b"pass")
+    changed = {
+        Catalogue().service(Program(PROGRAM.path, "1" * 64)).version,
+        Catalogue((evolve(DEMO, argv=("x",)),)).service(PROGRAM).version,
+        Catalogue((evolve(DEMO, files=(other_script,)),)).service(PROGRAM).version,
+        Catalogue((*AGENTS, AgentSpec("other", "amp", ("x",)))).service(PROGRAM).version,
+    }
+    assert len(changed | {usual}) == 5
+
+
+@pytest.mark.parametrize("ids", [("demo", "amp"), ("other", "mock")])
+def test_two_agents_cannot_share_a_place(ids: tuple[str, str]) -> None:
+    """Two agents under one id, ours or the server's, are a mistake of who configures them."""
+    with pytest.raises(ValueError, match="share an id"):
+        Catalogue((DEMO, AgentSpec(*ids, ("x",))))
+
+
+def test_unknown_agent_names_the_known() -> None:
+    """An agent that is not there is permanent, and those that are there are named."""
+    with pytest.raises(Permanent, match=r"'gpt'; there are: demo"):
+        Catalogue().agent("gpt")
+
+
+def launch(tmp_path: Path, python: str, path: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a launcher with a relay that only prints its arguments."""
+    spec = AgentSpec("one", "mock", argv)
+    [text] = [
+        f.content for f in Catalogue((spec,), python).service(PROGRAM).files if f.path.endswith("mock-acp")
+    ]
+    launcher = tmp_path / "mock-acp"
+    launcher.write_bytes(text or b"")
+    launcher.chmod(0o755)
+    (tmp_path / "relay.py").write_text("import sys; print(sys.flags.no_site, sys.argv[1:])")
+    environment = {"PATH": path, "TASKDOCK_BIN": str(tmp_path)}
+    return subprocess.run(
+        ["/bin/sh", str(launcher)], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_launcher_passes_words_as_they_are(tmp_path: Path) -> None:
+    """The launcher starts the relay with the agent's command line, whatever signs are in it."""
+    argv = ("{python}", "a b", "it's", "$HOME", "`id`", 'x"y', "")
+    done = launch(tmp_path, sys.executable, "/nonexistent", *argv)
+    assert done.stdout.strip() == f"1 {list(argv)}"
+
+
+def test_launcher_finds_another_python(tmp_path: Path) -> None:
+    """Where this host's interpreter is not, the sandbox's own does; without any the launcher says so."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to(sys.executable)
+    missing = shlex.quote("/no such/python")
+    assert launch(tmp_path, missing, str(tmp_path / "bin"), "x").stdout.strip() == "1 ['x']"
+    done = launch(tmp_path, missing, "/nonexistent", "x")
+    assert (done.returncode, done.stderr) == (127, "there is no python3 in this sandbox\n")

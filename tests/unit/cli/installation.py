@@ -1,0 +1,189 @@
+"""Installation: the command line over a real store, with the outside world played by a script.
+
+Owns: `Stage` (a home, its store and who plays), `Outside` (what each intent comes to) and `taskdock` (one run).
+Never: a scripted store, feed or core; only what an executor would have reported is made up.
+Reads as: tests/unit/cli -> Stage.taskdock(...) -> build_cli -> Dock over SqliteStore.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+from attrs import evolve, field, frozen, mutable
+from click.testing import CliRunner
+
+from taskdock.adapters.clock import SystemClock
+from taskdock.adapters.entry.cli.app import build_cli
+from taskdock.adapters.store.sqlite.store import SqliteStore
+from taskdock.core import inputs, intents
+from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported, Started, Succeeded, TurnEnd
+from taskdock.core.intents import Figures, Intent
+from taskdock.ports.store import NewItem
+from taskdock.services.dock import Dock
+from taskdock.services.feed import Hub
+from taskdock.services.stepping import Stepper
+from taskdock.services.workbench import Offer
+
+HEAD = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
+QUICK = evolve(Figures(), backoff_seconds=0.01, settle_seconds=0.01, closing_seconds=0.05)
+ROOM = {"*": 100}
+
+Answer = Callable[[Any], Outcome]
+
+
+def _done(value: inputs.Value) -> Answer:
+    return lambda _body: Succeeded(value)
+
+
+def _named(body: intents.EnsureName) -> Outcome:
+    return Succeeded(
+        inputs.NameEnsured(body.title or "A title", body.branch or "a-branch", body.base or "main")
+    )
+
+
+def permanent(reason: str, log_tail: str | None = None) -> Answer:
+    """Fail for good."""
+    return lambda _body: Failed(FailureClass.PERMANENT, reason, log_tail=log_tail)
+
+
+def failing_once(reason: str, then: Answer) -> Answer:
+    """Fail for now, the first time."""
+    answers = iter([Failed(FailureClass.TRANSIENT, reason)])
+    return lambda body: next(answers, None) or then(body)
+
+
+def _answers() -> dict[type, Answer]:
+    return {
+        intents.CloneRepo: _done(inputs.Cloned("main", HEAD)),
+        intents.EnsureName: _named,
+        intents.CreateSandbox: _done(inputs.SandboxReady(adopted=False)),
+        intents.EnsureAgent: _done(inputs.AgentReady()),
+        intents.CreateSession: _done(inputs.SessionReady("session", "process")),
+        intents.SendPrompt: _done(inputs.TurnEnded(TurnEnd.COMPLETED, "end_turn")),
+        intents.CollectWork: _done(inputs.WorkCollected(HEAD, branch_moved=True)),
+        intents.CloseSession: _done(inputs.SessionClosed()),
+        intents.CancelTurn: _done(inputs.Asked()),
+        intents.DestroySandbox: _done(inputs.SandboxReleased()),
+        intents.Wake: _done(inputs.Woken()),
+    }
+
+
+@frozen
+class Played:
+    """What the world answers, and what the agent says in each turn."""
+
+    answers: dict[type, Answer] = field(factory=_answers)
+    says: tuple[tuple[str, Mapping[str, object]], ...] = (
+        ("text", {"text": "Bon"}),
+        ("text", {"text": "jour."}),
+    )
+    holds: set[type] = field(factory=set)
+    """Kinds that are claimed and never answered."""
+
+
+@frozen
+class Run:
+    """What one run of the command line left: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document on stdout."""
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The one JSON document on stderr."""
+        problem: dict[str, Any] = json.loads(self.err)
+        return problem
+
+
+@mutable(eq=False)
+class Stage:
+    """One home. `plays` is whether a process that asks for the scheduler's seat gets it."""
+
+    home: Path
+    played: Played = field(factory=Played)
+    plays: bool = True
+    schedules_elsewhere: bool = False
+
+    def taskdock(self, *words: str, stdin: str | None = None, **more: Any) -> Run:
+        """Run the command line once, as in a pipe."""
+        cli = build_cli(self.open, **more)
+        result = CliRunner().invoke(cli, ["--home", str(self.home), *words], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Run(result.exit_code, result.stdout, result.stderr)
+
+    @asynccontextmanager
+    async def open(self, home: Path, *, schedule: bool, read_only: bool = False) -> AsyncIterator[Dock]:
+        """Open the home as the app would."""
+        assert not (schedule and read_only)
+        await anyio.Path(home).mkdir(parents=True, exist_ok=True)
+        hub, clock = Hub(), SystemClock()
+        async with SqliteStore.open(home / "taskdock.db", on_commit=hub.announce) as store:
+            dock = Dock(
+                stepper=Stepper(store, clock, QUICK),
+                reads=store,
+                clock=clock,
+                offer=Offer(("local", "remote"), ("demo", "other")),
+                owner=await store.owner(),
+                store=store,
+                hub=hub,
+                home=home,
+                schedules=schedule and self.plays,
+            )
+            async with anyio.create_task_group() as group:
+                if dock.schedules:
+                    group.start_soon(self.play, dock, store)
+                failure = None
+                try:
+                    yield dock
+                except Exception as error:  # noqa: BLE001 - raised again below, outside the group that would wrap it
+                    failure = error
+                group.cancel_scope.cancel()
+            if failure is not None:
+                raise failure
+
+    async def play(self, dock: Dock, queue: SqliteStore) -> None:
+        """Answer every intent, until cancelled."""
+        await queue.recover()
+        deadlines = dict.fromkeys(QUICK.intents, 60.0)
+        while True:
+            for claimed in await queue.claim(ROOM, datetime.now(UTC), deadlines):
+                await self._answer(dock, claimed.intent)
+            await anyio.sleep(0.005)
+
+    async def _answer(self, dock: Dock, intent: Intent) -> None:
+        body = intent.body
+        if type(body) in self.played.holds:
+            return
+        if isinstance(body, intents.Tell):
+            await dock.stepper.apply(body.target, body.input)
+            outcome: Outcome = Succeeded(inputs.Told())
+        else:
+            if isinstance(body, intents.EnsureName | intents.SendPrompt):
+                await dock.stepper.apply(intent.boundary, Started(intent.id, intent.issue))
+            if isinstance(body, intents.SendPrompt):
+                await self._speak(dock, intent.boundary, body)
+            outcome = self.played.answers[type(body)](body)
+        await dock.stepper.apply(intent.boundary, OutcomeReported(intent.id, intent.issue, outcome))
+
+    async def _speak(self, dock: Dock, task_id: str, body: intents.SendPrompt) -> None:
+        text = await dock.reads.message_text(body.message_id)
+        user = ("user", {"text": text, "message": body.message_id})
+        items = [
+            NewItem(
+                body.tab_id, task_id, "test", f"{body.message_id}/{number}", kind, said, datetime.now(UTC)
+            )
+            for number, (kind, said) in enumerate([user, *self.played.says])
+        ]
+        await dock.store.append(items)
