@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from architecture.source_tree import module_name, parsed, sources
 
 CORE = [path for path in sources() if module_name(path).startswith("taskdock.core.")]

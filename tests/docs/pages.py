@@ -57,7 +57,9 @@ def _blocks(path: Path) -> Iterator[Block]:
         if inside is None and fence is not None:
             inside, opened, language = [], number, fence[1]
         elif inside is not None and fence is not None:
-            yield Block(path, opened, language, "".join(f"{one}\n" for one in inside), "\n".join(prose).strip())
+            yield Block(
+                path, opened, language, "".join(f"{one}\n" for one in inside), "\n".join(prose).strip()
+            )
             prose, inside = [], None
         else:
             (prose if inside is None else inside).append(line)

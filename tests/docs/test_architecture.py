@@ -9,7 +9,9 @@ from docs.pages import code, prose, rows, section
 
 PAGE = REPOSITORY / "docs/architecture.md"
 _FOLDER = re.compile(r"^### `([^`]+/)`$", re.MULTILINE)
-_MEMBER = re.compile(r"[A-Za-z]\w*\.[a-z_]\w*(?<!\.py)(?<!\.md)(?<!\.toml)(?<!\.db)(?<!\.json)(?<!\.lock)(?<!\.sock)")
+_MEMBER = re.compile(
+    r"[A-Za-z]\w*\.[a-z_]\w*(?<!\.py)(?<!\.md)(?<!\.toml)(?<!\.db)(?<!\.json)(?<!\.lock)(?<!\.sock)"
+)
 
 
 def mapped() -> list[str]:
@@ -33,7 +35,9 @@ def test_code_map_is_complete() -> None:
 
 def test_each_line_of_the_map_is_one_line() -> None:
     """A line of the map says what its file is, in a few words."""
-    lines = [row for folder in _FOLDER.findall(PAGE.read_text()) for row in rows(section(PAGE, f"`{folder}`"))]
+    lines = [
+        row for folder in _FOLDER.findall(PAGE.read_text()) for row in rows(section(PAGE, f"`{folder}`"))
+    ]
     assert [row for row in lines if len(row) != 2 or not 1 <= len(row[1].split()) <= 16] == []
 
 

@@ -53,7 +53,9 @@ def test_every_row_is_whole() -> None:
 def test_what_is_to_come_says_what_it_waits_for() -> None:
     """Whatever is missing names what it waits for, so that a reader knows when it will be there."""
     promised = [row for row in demands() if _TO_COME.search(row[2])]
-    assert [row[0] for row in promised if not re.search(r"to come: .*\bwaits for \w", row[2], re.IGNORECASE)] == []
+    assert [
+        row[0] for row in promised if not re.search(r"to come: .*\bwaits for \w", row[2], re.IGNORECASE)
+    ] == []
     assert promised
 
 
@@ -79,5 +81,7 @@ def test_statuses_are_those_of_the_briefs() -> None:
 
 def test_only_a_session_makes_a_tab_ready() -> None:
     """No row but that of a session that came up leads to `ready`, and it starts from a pending tab only."""
-    leading = [row for row in tab.ROWS if row.dest == tab.READY or (row.dest == "=" and tab.READY in row.source)]
+    leading = [
+        row for row in tab.ROWS if row.dest == tab.READY or (row.dest == "=" and tab.READY in row.source)
+    ]
     assert [(row.trigger, row.source) for row in leading] == [("session_ready", (tab.PENDING_SESSION,))]

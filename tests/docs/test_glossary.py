@@ -1,7 +1,6 @@
 """Glossary: each word has its place in the code, or says that it is to come."""
 
 import importlib
-import re
 
 import pytest
 

@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import taskdock.app
 from agent_server import CACHE
 from docs.pages import Block, blocks, documents
 from e2e.installation import rest
 from git_repos import make_remote, work_copy
-
-from taskdock.app import Config, open
+from taskdock.app import Config
 
 PROGRAM_SECONDS_MAX = 120.0
 ANY_TEXT = "…"
@@ -60,11 +61,18 @@ def run(program: str, folder: Path, home: Path) -> subprocess.CompletedProcess[s
 
 
 async def kill_all(home: Path) -> None:
-    """End every task of a home, and so every process that its sandboxes have."""
-    async with open(Config(home=home, cache=CACHE)) as dock:
-        for task in await dock.tasks():
-            await dock.kill_task(task.id, force=True)
-            await rest(dock, task.id, "killed")
+    """End every task of a home, and so every process that its sandboxes have.
+
+    What has no sandbox is killed by the command alone, so a program that scheduled nothing does not begin to here.
+    """
+    config = Config(home=home, cache=CACHE)
+    async with taskdock.app.open(config, schedule=False) as dock:
+        receipts = [await dock.kill_task(task.id, force=True) for task in await dock.tasks()]
+    dying = [receipt.task_id for receipt in receipts if receipt.status != "killed"]
+    if dying:
+        async with taskdock.app.open(config) as dock:
+            for task_id in dying:
+                await rest(dock, task_id, "killed")
 
 
 @pytest.fixture

@@ -6,21 +6,23 @@ Reads as: a test -> Installation.open -> taskdock.app.open.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from attrs import evolve, frozen
 
 from agent_server import CACHE
-
-from taskdock.app import Config, Dock, TaskView, open, ports_of
+from taskdock import app
+from taskdock.app import Config, Dock, TaskView, ports_of
 from taskdock.core.intents import Figures
 from taskdock.ports.store import StoredEvent
 from taskdock.services.feed import Happened
-from taskdock.services.tools import Outside
 
+if TYPE_CHECKING:
+    from taskdock.services.tools import Outside
 
 WAIT_SECONDS_MAX = 60.0
 QUICK = Figures(backoff_seconds=0.05, settle_seconds=2.0, closing_seconds=1.0)
@@ -47,7 +49,7 @@ class Installation:
         """Where its gates are."""
         return self.folder / "gates"
 
-    def config(self, **changes: object) -> Config:
+    def config(self, **changes: Any) -> Config:
         """Its config: quick pauses, and gates once a test has set one."""
         config = Config(home=self.home, cache=CACHE, figures=QUICK, drain_seconds=2.0)
         if self.gates.exists():
@@ -56,12 +58,14 @@ class Installation:
         return evolve(config, **changes)
 
     @asynccontextmanager
-    async def open(self, changes: Mapping[str, object] | None = None, *, schedule: bool = True) -> AsyncIterator[Dock]:
+    async def open(
+        self, changes: Mapping[str, Any] | None = None, *, schedule: bool = True
+    ) -> AsyncIterator[Dock]:
         """Open it; `changes` replace ports (gateway, clones, ...) by others."""
         config = self.config()
         async with ports_of(config) as ports:
             outside: Outside = evolve(ports, **(changes or {}))
-            async with open(config, schedule=schedule, outside=outside) as dock:
+            async with app.open(config, schedule=schedule, outside=outside) as dock:
                 yield dock
 
 
@@ -91,8 +95,9 @@ async def until_happened(dock: Dock, boundary: str, kind: str) -> None:
                 return
 
 
-def told(events: list[StoredEvent] | tuple[StoredEvent, ...], *names: str) -> list[tuple[object, ...]]:
+def told(events: Sequence[StoredEvent], *names: str) -> list[tuple[object, ...]]:
     """History as tuples of its kind and the data named, for comparing with what a test writes down."""
     return [
-        (one.event.kind.value, *(one.event.data[name] for name in names if name in one.event.data)) for one in events
+        (one.event.kind.value, *(one.event.data[name] for name in names if name in one.event.data))
+        for one in events
     ]

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import anyio
 
-from taskdock.app import load_config, open
+from taskdock import app
+from taskdock.app import load_config
 
 
 async def main(home: Path) -> None:
     """Schedule until SIGTERM, then drain."""
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-        async with open(load_config(home / "taskdock.toml", home=home)) as dock:
-            print("serving" if dock.schedules else "watching", flush=True)
+        async with app.open(load_config(home / "taskdock.toml", home=home)) as dock:
+            sys.stdout.write("serving\n" if dock.schedules else "watching\n")
+            sys.stdout.flush()
             async for _ in signals:
                 break
 

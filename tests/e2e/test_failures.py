@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from e2e.installation import Installation, rest, see, told, until_happened
 from git_repos import commit_to, make_remote
-
 from taskdock.app import ports_of
 from taskdock.services.sandboxes import ref_of
 
@@ -24,7 +24,9 @@ def remote(tmp_path: Path) -> Path:
     return make_remote(tmp_path / "remote")
 
 
-async def test_each_step_fails_once_and_the_history_tells_all_of_it(place: Installation, remote: Path) -> None:
+async def test_each_step_fails_once_and_the_history_tells_all_of_it(
+    place: Installation, remote: Path
+) -> None:
     """Clone, name, sandbox, agent and session fail once, transiently: this is the whole history, in this order."""
     place.fail("clones.clone", "transient the line is down")
     place.fail("clones.branch_heads", "transient the clone is busy")
@@ -100,7 +102,9 @@ async def test_a_permanent_failure_is_shown_and_a_retry_goes_on(
     assert last is not None
 
 
-async def test_a_missing_remote_fails_the_task_and_a_retry_clones_again(place: Installation, tmp_path: Path) -> None:
+async def test_a_missing_remote_fails_the_task_and_a_retry_clones_again(
+    place: Installation, tmp_path: Path
+) -> None:
     """The clone of a remote that does not exist fails for good; once it exists, retrying the task is enough."""
     async with place.open() as dock:
         receipt = await dock.create_task(repo=str(tmp_path / "later"), prompt="Add a note")
@@ -154,7 +158,10 @@ async def test_a_sandbox_lost_while_running_is_an_error_and_a_retry_makes_it_aga
         failed = await rest(dock, receipt.task_id, "error")
         await dock.retry_task(receipt.task_id)
         again = await see(
-            dock, receipt.task_id, lambda view: view.tabs[0].status.value == "ready", "a ready tab after the retry"
+            dock,
+            receipt.task_id,
+            lambda view: view.tabs[0].status.value == "ready",
+            "a ready tab after the retry",
         )
     assert failed.task.failure is not None
     assert failed.task.failure.step == "running"

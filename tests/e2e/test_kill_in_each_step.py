@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from e2e.world import World, until
 from git_repos import make_remote
-
 from taskdock.core.message import MessageStatus
 
 GATES = [

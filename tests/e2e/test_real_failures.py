@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from agent_server import CACHE
 from e2e.installation import Installation, rest
 from git_repos import make_remote
-
 from taskdock.adapters.agent.catalogue import AGENTS, AgentSpec, own_file
 from taskdock.adapters.agent.fetch import ProgramCache
 from taskdock.adapters.agent.sandbox_agent import SandboxAgentGateway
@@ -46,7 +46,9 @@ async def failed_then_mended(
 
 async def test_a_missing_program_is_named(tmp_path: Path) -> None:
     """A configured program that is not there is a permanent failure of the agent's step that names the path."""
-    view = await failed_then_mended(tmp_path, programs=ProgramCache(tmp_path / "cache", program=tmp_path / "nothing"))
+    view = await failed_then_mended(
+        tmp_path, programs=ProgramCache(tmp_path / "cache", program=tmp_path / "nothing")
+    )
     failure = view.task.failure
     assert failure is not None
     assert (failure.step, failure.failure_class.value) == ("init_ensure_agent", "permanent")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from e2e.installation import QUICK
 
-from taskdock.app import Config, Dock, open
+from e2e.installation import QUICK
+from taskdock import app
+from taskdock.app import Config, Dock
 from taskdock.core.errors import (
     BranchTaken,
     CommandRejected,
@@ -57,14 +58,18 @@ def config(tmp_path: Path) -> Config:
 
 async def test_every_command_is_accepted_without_touching_a_port(config: Config) -> None:
     """With ports that raise when touched and no scheduler, each command commits and returns its receipt."""
-    async with open(config, schedule=False, outside=outside(Untouchable())) as dock:
+    async with app.open(config, schedule=False, outside=outside(Untouchable())) as dock:
         created = await dock.create_task(repo=REMOTE, prompt="Add a note")
         opened = await dock.open_tab(created.task_id, prompt="And this")
         sent = await dock.send(opened.tab_id, "More")
         closed = await dock.close_tab(opened.tab_id, force=True)
         again = await dock.add_repo(REMOTE)
         killed = await dock.kill_task(created.task_id)
-        for rejected in (dock.retry_task(created.task_id), dock.retry_tab(opened.tab_id), dock.retry_repo(REMOTE)):
+        for rejected in (
+            dock.retry_task(created.task_id),
+            dock.retry_tab(opened.tab_id),
+            dock.retry_repo(REMOTE),
+        ):
             with pytest.raises(Conflict):
                 await rejected
     assert created.status == "init_enqueue_provision"
@@ -76,7 +81,7 @@ async def test_every_command_is_accepted_without_touching_a_port(config: Config)
 
 async def test_a_provider_that_hangs_for_ever_holds_no_request_up(config: Config) -> None:
     """With every port hanging, create returns in milliseconds with all that a client needs to go on."""
-    async with open(config, outside=outside(Hanging())) as dock:
+    async with app.open(config, outside=outside(Hanging())) as dock:
         began = time.perf_counter()
         receipts = [await dock.create_task(repo=REMOTE, prompt=f"Task {number}") for number in range(20)]
         mean_seconds = (time.perf_counter() - began) / len(receipts)
@@ -119,17 +124,17 @@ async def test_bad_input_is_refused_with_its_error_and_leaves_no_row(
     config: Config, wrong: dict[str, str], error: type[CommandRejected]
 ) -> None:
     """Each kind of bad input gives its typed error; no task, repo or feed entry comes of it."""
-    async with open(config, schedule=False) as dock:
+    async with app.open(config, schedule=False) as dock:
         before = await _rows(dock)
         with pytest.raises(error) as refused:
-            await dock.create_task(**{"repo": REMOTE, "prompt": "Add a note", **wrong})  # type: ignore[arg-type]
+            await dock.create_task(**{"repo": REMOTE, "prompt": "Add a note", **wrong})
         assert await _rows(dock) == before
     assert "secret" not in str(refused.value)
 
 
 async def test_a_key_repeats_its_first_answer_and_refuses_another_body(config: Config) -> None:
     """The same key with the same request is one task; with another request it is an error and no task."""
-    async with open(config, schedule=False) as dock:
+    async with app.open(config, schedule=False) as dock:
         first = await dock.create_task(repo=REMOTE, prompt="Add a note", key="click-1")
         second = await dock.create_task(repo=REMOTE, prompt="Add a note", key="click-1")
         with pytest.raises(IdempotencyKeyReused):
@@ -145,7 +150,7 @@ async def test_a_key_repeats_its_first_answer_and_refuses_another_body(config: C
 async def test_racing_creates_with_one_key_make_one_task(config: Config) -> None:
     """Twenty creates at once with the same key end with one task and one answer."""
     answers: list[str] = []
-    async with open(config, schedule=False) as dock:
+    async with app.open(config, schedule=False) as dock:
 
         async def create() -> None:
             receipt = await dock.create_task(repo=REMOTE, prompt="Add a note", key="double-click")
@@ -161,7 +166,7 @@ async def test_racing_creates_with_one_key_make_one_task(config: Config) -> None
 
 async def test_a_key_of_a_command_that_changes_nothing_is_kept_too(config: Config) -> None:
     """A second kill is a success that changes nothing, and its key repeats that answer."""
-    async with open(config, schedule=False) as dock:
+    async with app.open(config, schedule=False) as dock:
         task = await dock.create_task(repo=REMOTE, prompt="Add a note")
         await dock.kill_task(task.task_id)
         first = await dock.kill_task(task.task_id, key="again")
@@ -171,7 +176,7 @@ async def test_a_key_of_a_command_that_changes_nothing_is_kept_too(config: Confi
 
 async def test_an_explicit_branch_is_held_by_one_task_until_it_is_killed(config: Config) -> None:
     """A second task on the same branch name is refused; once the first is killed the name is free."""
-    async with open(config, schedule=False) as dock:
+    async with app.open(config, schedule=False) as dock:
         first = await dock.create_task(repo=REMOTE, prompt="Add a note", branch="feature/x")
         with pytest.raises(BranchTaken):
             await dock.create_task(repo=REMOTE, prompt="Add a note", branch="feature/x")
@@ -184,13 +189,15 @@ async def test_an_explicit_branch_is_held_by_one_task_until_it_is_killed(config:
 async def test_an_unknown_remote_is_registered_with_the_task_or_not_at_all(config: Config) -> None:
     """One commit makes both; a create that is refused for its branch makes neither."""
     other = "https://git.example.org/acme/other"
-    async with open(config, schedule=False) as dock:
+    async with app.open(config, schedule=False) as dock:
         receipt = await dock.create_task(repo=REMOTE, prompt="Add a note", branch="one")
         repos = await dock.repos()
         with pytest.raises(InvalidCommand):
             await dock.create_task(repo=other, prompt="Add a note", branch="a b")
         same = await dock.create_task(repo="acme/api", prompt="By name")
-        spelled = await dock.create_task(repo="https://git.example.org/acme/api/", prompt="By another spelling")
+        spelled = await dock.create_task(
+            repo="https://git.example.org/acme/api/", prompt="By another spelling"
+        )
         after = await dock.repos()
     assert [repo.id for repo in repos] == [receipt.repo_id] == [repo.id for repo in after]
     assert {same.repo_id, spelled.repo_id} == {receipt.repo_id}
@@ -198,7 +205,7 @@ async def test_an_unknown_remote_is_registered_with_the_task_or_not_at_all(confi
 
 async def test_another_workspace_sees_and_changes_nothing(config: Config) -> None:
     """A task of one workspace is NotFound in another, and its repo is another repo."""
-    async with open(config, schedule=False) as dock:
+    async with app.open(config, schedule=False) as dock:
         task = await dock.create_task(repo=REMOTE, prompt="Add a note", workspace="one")
         for command in (
             dock.kill_task(task.task_id, workspace="two"),
@@ -210,5 +217,3 @@ async def test_another_workspace_sees_and_changes_nothing(config: Config) -> Non
         assert await dock.tasks(workspace="two") == []
         other = await dock.create_task(repo=REMOTE, prompt="Add a note", workspace="two")
     assert other.repo_id != task.repo_id
-
-

@@ -7,11 +7,12 @@ from pathlib import Path
 import anyio
 import pytest
 from attrs import evolve
+
 from e2e.installation import QUICK, Installation, rest, see, until_happened
 from e2e.world import World
 from git_repos import make_remote
-
-from taskdock.app import open, ports_of
+from taskdock import app
+from taskdock.app import ports_of
 from taskdock.core.intents import Figure, Figures
 from taskdock.ports.sandbox import Observation, SandboxSpec
 from taskdock.services.scheduler import Lanes
@@ -74,7 +75,7 @@ async def test_a_lane_runs_so_many_and_shows_who_waits_for_it(place: Installatio
         site = ports.sites.by_provider["local"]
         slow = Slow(site.provider)
         outside = evolve(ports, sites=Sites({"local": Site(slow, site.access)}))  # type: ignore[arg-type]
-        async with open(config, outside=outside) as dock:
+        async with app.open(config, outside=outside) as dock:
             receipts = [await dock.create_task(repo=str(remote), prompt=f"demo: echo {n}") for n in range(4)]
             for receipt in receipts:
                 await rest(dock, receipt.task_id, "init_create_sandbox")
@@ -95,7 +96,7 @@ async def test_a_step_that_hangs_ends_at_its_deadline(place: Installation, remot
         site = ports.sites.by_provider["local"]
         slow = Slow(site.provider)
         outside = evolve(ports, sites=Sites({"local": Site(slow, site.access)}))  # type: ignore[arg-type]
-        async with open(config, outside=outside) as dock:
+        async with app.open(config, outside=outside) as dock:
             receipt = await dock.create_task(repo=str(remote), prompt="Add a note")
             failed = await rest(dock, receipt.task_id, "error")
     assert failed.task.failure is not None
@@ -110,7 +111,7 @@ async def test_a_kill_pre_empts_a_create_that_hangs(place: Installation, remote:
         site = ports.sites.by_provider["local"]
         slow = Slow(site.provider)
         outside = evolve(ports, sites=Sites({"local": Site(slow, site.access)}))  # type: ignore[arg-type]
-        async with open(config, outside=outside) as dock:
+        async with app.open(config, outside=outside) as dock:
             first = await dock.create_task(repo=str(remote), prompt="One")
             second = await dock.create_task(repo=str(remote), prompt="Two")
             for receipt in (first, second):
@@ -149,7 +150,9 @@ async def test_a_process_that_is_told_to_stop_hands_its_turn_on(world: World, re
     world.start()
     async with world.client() as dock:
         receipt = await dock.create_task(repo=str(remote), prompt="demo: crawl 4")
-        await world.see(dock, receipt.task_id, lambda view: view.tabs[0].turn.at == "running", "a running turn")
+        await world.see(
+            dock, receipt.task_id, lambda view: view.tabs[0].turn.at == "running", "a running turn"
+        )
         began = time.monotonic()
         code = world.stop()
         took_seconds = time.monotonic() - began
@@ -167,7 +170,7 @@ async def test_a_process_that_is_told_to_stop_hands_its_turn_on(world: World, re
 async def test_other_processes_submit_and_watch_while_one_schedules(world: World, remote: Path) -> None:
     """A client process commits, the scheduler's process carries it out, and the client hears of it; a second one watches."""
     world.start()
-    async with world.client() as dock, open(world.config(), schedule=False) as reader:
+    async with world.client() as dock, app.open(world.config(), schedule=False) as reader:
         assert reader.schedules is False
         receipt = await dock.create_task(repo=str(remote), prompt="demo: echo hello")
         await world.rest(dock, receipt.task_id, "running")
@@ -180,8 +183,8 @@ async def test_other_processes_submit_and_watch_while_one_schedules(world: World
 async def test_a_second_scheduler_finds_the_seat_taken(world: World) -> None:
     """A process that asks for the seat while another holds it just submits and watches."""
     world.start()
-    async with open(world.config()) as dock:
+    async with app.open(world.config()) as dock:
         assert dock.schedules is False
     world.kill()
-    async with open(world.config()) as dock:
+    async with app.open(world.config()) as dock:
         assert dock.schedules is True

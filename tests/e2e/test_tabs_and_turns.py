@@ -4,9 +4,9 @@ from pathlib import Path
 
 import anyio
 import pytest
+
 from e2e.installation import Installation, rest, see, told, until_happened
 from git_repos import git, make_remote
-
 from taskdock.app import Dock, TaskView
 from taskdock.core.errors import Conflict
 from taskdock.core.message import MessageStatus
@@ -53,7 +53,9 @@ async def test_tabs_opened_before_during_and_after_provisioning_all_come_up(
             lambda view: all_ready(view) and sum(tab.last_end is not None for tab in view.tabs) == 3,
             "four ready tabs with three turns behind them",
         )
-        said = ["".join(str(i.body.get("text", "")) for i in await dock.transcript(tab.id)) for tab in view.tabs]
+        said = [
+            "".join(str(i.body.get("text", "")) for i in await dock.transcript(tab.id)) for tab in view.tabs
+        ]
     assert (early.status, empty.status, late.status) == (
         "pending_provision",
         "pending_provision",
@@ -94,7 +96,9 @@ async def test_a_tab_on_a_failed_task_shows_the_reason_and_comes_back_with_it(
         with pytest.raises(Conflict, match="Retry its task"):
             await dock.retry_tab(opened.tab_id)
         await dock.retry_task(receipt.task_id)
-        await see(dock, receipt.task_id, lambda view: len(view.tabs) == 2 and all_ready(view), "two ready tabs")
+        await see(
+            dock, receipt.task_id, lambda view: len(view.tabs) == 2 and all_ready(view), "two ready tabs"
+        )
     assert opened.status == "error"
     assert [tab.failure.reason if tab.failure else None for tab in failed.tabs] == ["no room", "no room"]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import anyio
 
 from agent_server import CACHE
-
-from taskdock.app import Config, Dock, TaskView, load_config, open
+from taskdock import app
+from taskdock.app import Config, Dock, TaskView, load_config
 
 SERVE = Path(__file__).with_name("serve.py")
 
@@ -123,11 +123,9 @@ class World:
 
     def processes(self, words: str = "") -> list[int]:
         """Live processes that carry this home in their environment or command line; zombies do not count."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid() and self._is_ours(entry, words):
-                found.append(int(entry.name))
-        return found
+        entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        others = [entry for entry in entries if int(entry.name) != os.getpid()]
+        return [int(entry.name) for entry in others if self._is_ours(entry, words)]
 
     def _is_ours(self, entry: Path, words: str) -> bool:
         home = os.fsencode(self.home / "sandboxes")
@@ -162,7 +160,7 @@ class World:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Dock]:
         """A dock in the test's process that submits and reads only."""
-        async with open(Config(home=self.home), schedule=False) as dock:
+        async with app.open(Config(home=self.home), schedule=False) as dock:
             yield dock
 
     async def rest(self, dock: Dock, task_id: str, *statuses: str) -> TaskView:
@@ -185,7 +183,7 @@ class World:
 async def until(condition: Callable[[], bool], what: str, log: Callable[[], str]) -> None:
     """Wait, bounded, for something that only files or processes can tell."""
     with anyio.move_on_after(REST_SECONDS_MAX):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - files and processes give no event
             await anyio.sleep(0.01)
         return
     raise AssertionError(f"never: {what}\n{log()}")

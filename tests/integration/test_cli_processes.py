@@ -96,7 +96,7 @@ def test_what_is_followed_comes_from_another_process(shell: Shell, remote: str) 
         said.until_out(transcript.rstrip("\n"))
         happened.until_out('"kind": "work.collected"')
         assert shell.run("task", "send", task, "demo: echo And this").code == 0
-        said.until_out("And this\n> demo: echo And this\nAnd this")
+        said.until_out("> demo: echo And this\nAnd this")
         events = shell.run("history", task, "--json").document["events"]
         happened.until_out(f'"number": {events[-1]["number"]},')
         for followed in (said, happened):

@@ -40,7 +40,15 @@ def order(method: _Method) -> _Method:
 class Cursor(Protocol):
     """A throw-away view of one record in a draft; `transitions` reads and writes `state` and calls guards and orders."""
 
-    state: str
+    @property
+    def state(self) -> str:
+        """The machine state of the record."""
+        ...
+
+    @state.setter
+    def state(self, entered: str) -> None:
+        """Written by `transitions` alone."""
+        ...
 
 
 def _tuple(value: str | Iterable[str]) -> tuple[str, ...]:

@@ -53,7 +53,9 @@ def _agent(config: Config) -> Check:
             return Check(name, ok=True, detail=f"in the cache, {config.cache}")
         npm = " ".join(npm_argv())
     except Permanent as error:
-        return Check(name, ok=False, detail=error.reason, mend="install Node, or pip install 'taskdock[node]'")
+        return Check(
+            name, ok=False, detail=error.reason, mend="install Node, or pip install 'taskdock[node]'"
+        )
     return Check(name, ok=True, detail=f"is fetched with {npm} when the first agent starts")
 
 
@@ -70,9 +72,13 @@ async def _store(home: Path) -> Check:
         async with SqliteStore.open(home / "taskdock.db") as store:
             report = await store.report(datetime.now(UTC))
             waiting = sum(report.open_by_lane.values())
-            return Check("store", ok=True, detail=f"position {await store.position()}, {waiting} intents open")
+            return Check(
+                "store", ok=True, detail=f"position {await store.position()}, {waiting} intents open"
+            )
     except StoreError as error:
-        return Check("store", ok=False, detail=str(error), mend="restore a backup, or start with another --home")
+        return Check(
+            "store", ok=False, detail=str(error), mend="restore a backup, or start with another --home"
+        )
 
 
 async def _providers(config: Config) -> list[Check]:

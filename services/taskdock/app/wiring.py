@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 
+import anyio
+
 from taskdock.adapters.agent.sandbox_agent import SandboxAgentGateway
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
@@ -81,7 +83,7 @@ def clone_path(config: Config, repo_id: str) -> Path:
 
 async def scheduler_runs(home: Path) -> bool:
     """Whether some process schedules this home now."""
-    if not home.is_dir():
+    if not await anyio.Path(home).is_dir():
         return False
     seat = UnixSeat(home)
     try:

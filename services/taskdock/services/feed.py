@@ -111,7 +111,9 @@ class Watch:
             return self._done(entry, None)
         if entry.kind in _RECORD_KINDS:
             found = await self._reads.record(entry.kind, entry.id)
-            return self._done(entry, None if found is None else RecordChanged(entry.position, entry.kind, found))
+            return self._done(
+                entry, None if found is None else RecordChanged(entry.position, entry.kind, found)
+            )
         if entry.kind == "history":
             happened = await self._reads.event(int(entry.id))
             return self._done(entry, None if happened is None else Happened(entry.position, happened))

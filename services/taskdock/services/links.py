@@ -233,9 +233,11 @@ class Links:
         if isinstance(event, Update):
             kind, body = event.kind, dict(event.body)
         elif isinstance(event, Gap):
-            kind, body = ItemKind.GAP, {"after": event.after, "before": event.event_id}
+            kind = ItemKind.GAP
+            body = {"after": event.after, "before": event.event_id}
         elif isinstance(event, AgentExited):
-            kind, body = ItemKind.ERROR, {"text": f"The agent stopped: {event.detail}"}
+            kind = ItemKind.ERROR
+            body = {"text": f"The agent stopped: {event.detail}"}
         else:
             return None
         return NewItem(

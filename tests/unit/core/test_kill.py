@@ -289,6 +289,17 @@ def test_force_while_collecting_counts_for_that_collection() -> None:
     assert story.at == "killing/destroy"
 
 
+def test_force_is_not_taken_back() -> None:
+    """A later kill without force, after the release failed, still gives up what was given up."""
+    story = g.collecting_forced()
+    story.fail(intents.CollectWork, PERMANENT)
+    story.fail(intents.DestroySandbox, PERMANENT)
+    story.do(KillTask())
+    assert (story.at, story.task.force) == ("killing/collect", True)
+    story.fail(intents.CollectWork, PERMANENT)
+    assert story.at == "killing/destroy"
+
+
 def test_moved_branch_is_told() -> None:
     """When somebody else moved the branch, the work is kept under the task's own ref, and the task says so."""
     story = g.copying()

@@ -92,7 +92,7 @@ def _check_change(story: Story, change: Change, now: datetime) -> None:
     after.take(change)
     for record in change.records:
         before = story.boundary.records.get((type(record), record.id))
-        if getattr(record, "at", None) != getattr(before, "at", None):
+        if any(getattr(record, part, None) != getattr(before, part, None) for part in ("at", "turn")):
             assert record.updated_at == now  # type: ignore[attr-defined]
 
 

@@ -348,18 +348,17 @@ def test_retry_counts_attempts_anew() -> None:
     assert (intent.attempt, intent.deadline_at, intent.not_before) == (1, None, None)
 
 
-def test_last_session_decides_the_task() -> None:
+@pytest.mark.parametrize(("first", "last"), [(TAB, "tab-2"), ("tab-2", TAB)])
+def test_last_session_decides_the_task(first: str, last: str) -> None:
     """The task fails with its last open tab only; while one may still come up, it waits."""
     story = g.opening_session()
     story.do(OpenTab("tab-2"))
-    story.fail(intents.CreateSession, PERMANENT, tab=TAB)
-    assert (story.at, story.tab(TAB).at, story.tab("tab-2").at) == (
-        "init_create_session", "error/session", "pending_session_create",
-    )  # fmt: skip
-    story.fail(intents.CreateSession, PERMANENT, tab="tab-2")
-    assert (story.at, story.tab(TAB).at, story.tab("tab-2").at) == (
-        "error/init_create_session", "error/session", "error/session",
-    )  # fmt: skip
+    story.fail(intents.CreateSession, PERMANENT, tab=first)
+    assert (story.at, story.tab(first).at) == ("init_create_session", "error/session")
+    assert story.tab(last).at == "pending_session_create"
+    story.fail(intents.CreateSession, PERMANENT, "no login", tab=last)
+    assert (story.at, story.tab(first).at) == ("error/init_create_session", "error/session")
+    assert story.tab(last).at == "error/session"
 
 
 def test_first_session_is_enough() -> None:

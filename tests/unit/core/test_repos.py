@@ -69,6 +69,18 @@ def test_everybody_who_asked_is_told_of_a_failure() -> None:
     assert (story.repo.failure.reason, story.repo.failure.attempts) == ("no such remote", 1)
 
 
+def test_who_was_told_waits_no_more() -> None:
+    """A task that was told of a failure is not told of a later success unless it asks again."""
+    story = g.cloning_awaited()
+    story.fail(intents.CloneRepo, PERMANENT)
+    assert story.repo.waiting == ()
+    for _ in range(2):
+        story.succeed(Tell, Told())
+    story.do(RetryRepo())
+    story.clone()
+    assert answers(story) == []
+
+
 def test_ready_repo_answers_at_once() -> None:
     """A question to a ready repo is answered in the same commit."""
     story = g.cloned()
@@ -226,6 +238,15 @@ def test_question_that_cannot_be_asked_fails_the_task() -> None:
     story = g.waiting_for_repo()
     story.fail(Tell, PERMANENT, "there is no such repo")
     assert story.at == "error/init_enqueue_provision/wait_repo"
+
+
+def test_question_of_before_a_retry_does_not_fail_the_one_after_it() -> None:
+    """Only the question that the task waits for can fail it: an earlier one that was never asked is no answer to it."""
+    story = g.failed_waiting()
+    earlier = story.claim(Tell)
+    story.do(RetryTask())
+    story.boundary.report(earlier, Failed(PERMANENT, "there is no such repo"), story.now)
+    assert story.at == "init_enqueue_provision/wait_repo"
 
 
 def test_redelivered_question_does_not_restart_a_failed_clone() -> None:

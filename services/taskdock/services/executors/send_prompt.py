@@ -33,15 +33,17 @@ async def send_prompt(body: SendPrompt, execution: Execution, tools: Tools) -> T
     maybe_sent = execution.intent.started
     await execution.start()
     conversation = conversation_of(body.sandbox, body.tab_id, body.session, body.agent)
-    with anyio.move_on_after(NOT_CALLED_SECONDS_MAX) as limit:
-        endpoint, link = await _reach(body, tools, maybe_sent=maybe_sent)
+    try:
+        with anyio.fail_after(NOT_CALLED_SECONDS_MAX):
+            endpoint, link = await _reach(body, tools, maybe_sent=maybe_sent)
+            was_sent = maybe_sent and await _was_sent(body, tools, endpoint, conversation, link)
+    except TimeoutError as error:
         if maybe_sent:
-            maybe_sent = await _was_sent(body, tools, endpoint, conversation, link)
-    if limit.cancelled_caught:
-        if maybe_sent:
-            raise OutcomeUnknown("After a restart the agent did not answer whether it has the message.")
-        raise Transient("not_called: the agent could not be reached in time; nothing was sent.")
-    if not maybe_sent:
+            raise OutcomeUnknown(
+                "The agent did not answer whether it has the message from before."
+            ) from error
+        raise Transient("not_called: the agent could not be reached in time; nothing was sent.") from error
+    if not was_sent:
         await _send(body, tools, endpoint, conversation)
     await link.until_seen(body.message_id)
     await execution.delivered()

@@ -7,7 +7,6 @@ Reads as: a command -> `view_for(...)` -> following.py calls it.
 
 import json
 from datetime import datetime
-from importlib import import_module
 from typing import TextIO
 
 from attrs import field, mutable
@@ -29,8 +28,9 @@ NOTE_SECONDS = 10.0
 def view_for(stream: TextIO) -> View:
     """The screen for a person at a terminal, lines for everything else."""
     if is_terminal(stream):
-        screen: View = import_module("taskdock.adapters.entry.cli.screen").Screen(stream)
-        return screen
+        from taskdock.adapters.entry.cli.screen import Screen
+
+        return Screen(stream)
     return Lines(stream)
 
 
