@@ -1,12 +1,9 @@
 """Invariants: what docs/architecture.md says always holds, read off the syntax of the code."""
 
 import ast
-from pathlib import Path
 from typing import get_args
 
-import pytest
-
-from architecture.source_tree import REPOSITORY, module_name, parsed, sources
+from architecture.source_tree import module_name, parsed, sources
 from taskdock.core.intents import Body
 from taskdock.services.executors.catalogue import EXECUTORS
 
@@ -49,47 +46,6 @@ def test_one_function_makes_tasks() -> None:
 def test_one_function_makes_tabs() -> None:
     """The first tab of a task and every later one are made in one place."""
     assert makers_everywhere("Tab") == ["taskdock.core.task_boundary._open_tab"]
-
-
-def status_writers(tree: ast.AST) -> list[str]:
-    """Name the functions of a file that give a record another `at`, by a call's keyword or by assignment."""
-    found: list[str] = []
-
-    def look(node: ast.AST, function: str) -> None:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            function = node.name
-        if isinstance(node, ast.Call) and any(keyword.arg == "at" for keyword in node.keywords):
-            found.append(function)
-        if isinstance(node, ast.Attribute) and node.attr == "at" and isinstance(node.ctx, ast.Store):
-            found.append(function)
-        for child in ast.iter_child_nodes(node):
-            look(child, function)
-
-    look(tree, "")
-    return found
-
-
-@pytest.mark.parametrize("path", sources("core"), ids=module_name)
-def test_a_status_is_set_by_its_row_alone(path: Path) -> None:
-    """In the core a record's `at` is written in the `state` setter of its cursor, which only a row reaches."""
-    assert set(status_writers(parsed(path))) <= {"state"}
-
-
-def test_the_rooms_have_cursors() -> None:
-    """Each room of the core has a setter that the rule above is about."""
-    rooms = ("task_orders", "tab", "message", "repo")
-    found = {room: status_writers(parsed(REPOSITORY / f"core/taskdock/core/{room}.py")) for room in rooms}
-    assert [room for room in rooms if "state" not in found[room]] == []
-
-
-@pytest.mark.parametrize(
-    "source",
-    ["def f(t):\n    return evolve(t, at='ready')", "def f(t):\n    t.at = 'ready'", "evolve(t, at='ready')"],
-)
-def test_a_stray_status_is_seen(source: str) -> None:
-    """A status written elsewhere is found, whichever way it is written."""
-    assert set(status_writers(ast.parse(source))) <= {"f", ""}
-    assert status_writers(ast.parse(source))
 
 
 def test_a_stray_create_is_seen() -> None:

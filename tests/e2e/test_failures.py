@@ -12,18 +12,6 @@ from taskdock.services.sandboxes import ref_of
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Installation:
-    """One installation."""
-    return Installation(tmp_path)
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> Path:
-    """A real remote with a commit."""
-    return make_remote(tmp_path / "remote")
-
-
 async def test_each_step_fails_once_and_the_history_tells_all_of_it(
     place: Installation, remote: Path
 ) -> None:

@@ -1,6 +1,5 @@
 """SIGKILL of the whole process in each step: nothing is lost, nothing is made twice, and no client retries."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,6 @@ GATES = [
 def anyio_backend() -> str:
     """The client's side; the process under test runs on asyncio."""
     return "asyncio"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One installation, ended with everything it started."""
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 @pytest.mark.anyio

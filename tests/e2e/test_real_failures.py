@@ -7,6 +7,7 @@ import pytest
 
 from agent_server import CACHE
 from e2e.installation import Installation, rest
+from e2e.world import end_processes
 from git_repos import make_remote
 from taskdock.adapters.agent.catalogue import AGENTS, AgentSpec, own_file
 from taskdock.adapters.agent.fetch import ProgramCache
@@ -41,6 +42,7 @@ async def failed_then_mended(
     async with place.open() as dock:
         await dock.retry_task(receipt.task_id)
         await rest(dock, receipt.task_id, "running")
+    end_processes(folder)
     return failed
 
 

@@ -1,7 +1,6 @@
 """Scheduling: lanes, deadlines, pre-emption, draining and several processes on one store."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -10,7 +9,6 @@ from attrs import evolve
 
 from e2e.installation import QUICK, Installation, rest, see, until_happened
 from e2e.world import World
-from git_repos import make_remote
 from taskdock import app
 from taskdock.app import ports_of
 from taskdock.core.intents import Figure, Figures
@@ -54,18 +52,6 @@ class Slow:
             async with self._entered:
                 while self.inside < count:
                     await self._entered.wait()
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Installation:
-    """One installation."""
-    return Installation(tmp_path)
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> Path:
-    """A real remote with a commit."""
-    return make_remote(tmp_path / "remote")
 
 
 async def test_a_lane_runs_so_many_and_shows_who_waits_for_it(place: Installation, remote: Path) -> None:
@@ -135,14 +121,6 @@ async def test_progress_is_shown_while_a_step_works(place: Installation, remote:
         )
     assert view.task.step is not None
     assert view.task.step.last_progress_at is not None
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """One installation with a scheduling process of its own."""
-    world = World(tmp_path)
-    yield world
-    world.close()
 
 
 async def test_a_process_that_is_told_to_stop_hands_its_turn_on(world: World, remote: Path) -> None:

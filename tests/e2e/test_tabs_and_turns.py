@@ -6,24 +6,12 @@ import anyio
 import pytest
 
 from e2e.installation import Installation, rest, see, told, until_happened
-from git_repos import git, make_remote
+from git_repos import git
 from taskdock.app import Dock, TaskView
 from taskdock.core.errors import Conflict
 from taskdock.core.message import MessageStatus
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Installation:
-    """One installation."""
-    return Installation(tmp_path)
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> Path:
-    """A real remote with a commit."""
-    return make_remote(tmp_path / "remote")
 
 
 def all_ready(view: TaskView) -> bool:

@@ -84,11 +84,7 @@ class World:
     def close(self) -> None:
         """End the process, and every process that a sandbox of this home still has."""
         self.kill()
-        for pid in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        end_processes(self.home)
 
     def log(self) -> str:
         """What the scheduling process wrote to stderr."""
@@ -122,20 +118,8 @@ class World:
         return sorted(path for path in root.glob("td-*") if path.is_dir()) if root.is_dir() else []
 
     def processes(self, words: str = "") -> list[int]:
-        """Live processes that carry this home in their environment or command line; zombies do not count."""
-        entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        others = [entry for entry in entries if int(entry.name) != os.getpid()]
-        return [int(entry.name) for entry in others if self._is_ours(entry, words)]
-
-    def _is_ours(self, entry: Path, words: str) -> bool:
-        home = os.fsencode(self.home / "sandboxes")
-        try:
-            command = (entry / "cmdline").read_bytes()
-            environment = (entry / "environ").read_bytes()
-            zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            return False
-        return not zombie and (home in environment or home in command) and words.encode() in command
+        """Live processes of this home's sandboxes, with these words in their command line."""
+        return processes_of(self.home / "sandboxes", words)
 
     def servers(self) -> list[int]:
         """The processes of sandbox-agent itself."""
@@ -187,3 +171,29 @@ async def until(condition: Callable[[], bool], what: str, log: Callable[[], str]
             await anyio.sleep(0.01)
         return
     raise AssertionError(f"never: {what}\n{log()}")
+
+
+def processes_of(folder: Path, words: str = "") -> list[int]:
+    """Live processes that carry a folder in their environment or command line; zombies do not count."""
+    entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    others = [entry for entry in entries if int(entry.name) != os.getpid()]
+    return [int(entry.name) for entry in others if _carries(entry, os.fsencode(folder), words.encode())]
+
+
+def _carries(entry: Path, folder: bytes, words: bytes) -> bool:
+    try:
+        command = (entry / "cmdline").read_bytes()
+        environment = (entry / "environ").read_bytes()
+        zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return not zombie and (folder in environment or folder in command) and words in command
+
+
+def end_processes(folder: Path) -> None:
+    """End every process of the sandboxes below a folder, so that no test leaves one behind."""
+    for pid in processes_of(folder / "home" / "sandboxes") + processes_of(folder / "sandboxes"):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue

@@ -41,9 +41,9 @@ from taskdock.services.stepping import Stepper
 
 SERVICE = "sandbox-agent"
 _BATCH_MAX = 200
-_REATTACH_MAX = 5
+_REATTACH_MAX = 4
 """How often a broken connection is made again before the session counts as lost."""
-_REATTACH_PAUSE_SECONDS = 0.2
+_REATTACH_PAUSE_SECONDS = 0.1
 
 
 @frozen

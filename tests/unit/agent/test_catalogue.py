@@ -1,5 +1,6 @@
 """What the gateway wants to have run in a sandbox."""
 
+import ast
 import shlex
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from taskdock.adapters.agent.catalogue import AGENTS, DEMO, AgentSpec, Catalogue
+from taskdock.adapters.agent.catalogue import AGENTS, DEMO, AgentSpec, Catalogue, own_file
 from taskdock.adapters.agent.fetch import Program
 from taskdock.core.errors import Permanent
 from taskdock.ports.sandbox import ProgramFile
@@ -115,3 +116,15 @@ def test_launcher_finds_another_python(tmp_path: Path) -> None:
     assert launch(tmp_path, missing, str(tmp_path / "bin"), "x").stdout.strip() == "1 ['x']"
     done = launch(tmp_path, missing, "/nonexistent", "x")
     assert (done.returncode, done.stderr) == (127, "there is no python3 in this sandbox\n")
+
+
+@pytest.mark.parametrize("name", ["relay.py", "demo_agent.py"])
+def test_script_runs_on_an_older_python(name: str) -> None:
+    """What is run by the sandbox's Python keeps to the syntax of 3.9 and to the standard library."""
+    tree = ast.parse((own_file(name).content or b"").decode(), feature_version=(3, 9))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert {module.partition(".")[0] for module in imported if module} <= sys.stdlib_module_names
+    assert "__future__" in imported

@@ -144,6 +144,7 @@ async def test_several_fetch_at_once(npm: FakeNpm, cache: ProgramCache) -> None:
     argv = [sys.executable, "-c", code, str(cache.cache_dir), PLATFORM, DIGEST]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found: list[Program] = []
+    seen = b""
 
     async def one() -> None:
         found.append(await cache.fetch(told.tell))
@@ -156,7 +157,7 @@ async def test_several_fetch_at_once(npm: FakeNpm, cache: ProgramCache) -> None:
             for _ in range(3):
                 tasks.start_soon(one)
             assert other.stdout is not None
-            seen = await other.stdout.receive()
+            seen += await other.stdout.receive()
             while len(told) < 3:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
             (npm.folder / "gate").unlink()

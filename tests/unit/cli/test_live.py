@@ -1,69 +1,16 @@
 """The picture of one task: rows, lines and what was taken before, as pure values."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from attrs import evolve
 
 from taskdock.adapters.entry.cli.live import Live, Row, RowStatus, Taken, note_of, take
-from taskdock.core.history import HistoryEvent, HistoryKind, Json
+from taskdock.core.history import HistoryKind
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.step import Step
-from taskdock.core.tab import Tab
-from taskdock.core.task import Task
-from taskdock.ports.store import Item, Snapshot, StoredEvent, Versioned
-from taskdock.services.feed import Happened, RecordChanged, Seen, Spoken
-
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-TASK = Task(
-    id="task-1",
-    workspace="default",
-    owner="owner",
-    repo_id="repo-1",
-    provider="local",
-    agent="demo",
-    first_message_id="message-1",
-    title="A title",
-    created_at=T0,
-    updated_at=T0,
-)
-TAB = Tab("tab-1", "task-1", 1, "Tab 1", "demo", T0, T0)
-
-Event = tuple[float, HistoryKind, dict[str, Json]]
-
-UP: list[Event] = [
-    (0.0, HistoryKind.TASK_CREATED, {"repo": "repo-1"}),
-    (0.0, HistoryKind.TASK_PROVISION_QUEUED, {}),
-    (1.0, HistoryKind.TASK_STEP_STARTED, {"step": "init_ensure_name"}),
-    (1.5, HistoryKind.TASK_NAMED, {"branch": "fix-it", "base": "main", "note": None}),
-    (1.5, HistoryKind.TASK_STEP_STARTED, {"step": "init_create_sandbox/create"}),
-    (4.0, HistoryKind.SANDBOX_CREATED, {"sandbox": "td-1", "generation": 1}),
-    (4.0, HistoryKind.TASK_STEP_STARTED, {"step": "init_ensure_agent"}),
-    (4.5, HistoryKind.TASK_STEP_STARTED, {"step": "init_create_session"}),
-    (5.0, HistoryKind.TASK_RUNNING, {}),
-]
-
-
-def at(seconds: float) -> datetime:
-    """A moment of the story."""
-    return T0 + timedelta(seconds=seconds)
-
-
-def happened(number: int, event: Event, boundary: str = "task-1") -> Happened:
-    """An event as the feed gives it."""
-    seconds, kind, data = event
-    return Happened(number, StoredEvent(number, boundary, HistoryEvent(kind, at(seconds), None, data)))
-
-
-def told(events: list[Event], live: Live | None = None) -> tuple[Live, list[str]]:
-    """Take events one after the other; the picture and every line in order."""
-    live, lines = live or Live("task-1"), []
-    for event in events:
-        taken = take(live, happened(live.event_number + 1, event))
-        live = taken.live
-        lines += [line.text for line in taken.lines]
-    return live, lines
+from taskdock.ports.store import Item, Snapshot, Versioned
+from taskdock.services.feed import RecordChanged, Seen, Spoken
+from unit.cli.story import T0, TAB, TASK, UP, Event, at, happened, told
 
 
 def test_five_steps_are_told_once_with_their_durations() -> None:
@@ -219,7 +166,7 @@ def test_records_are_replaced_by_newer_ones() -> None:
     message = Message("message-1", "task-1", "tab-1", 1, T0, T0, at="queued")
     snapshot = Snapshot(1, (Versioned(TASK, 1), Versioned(TAB, 1), Versioned(message, 1)))
     live = take(Live("task-1"), snapshot).live
-    changed = evolve(TAB, at="ready")
+    changed = evolve(TAB, at="closing")
     live = take(live, RecordChanged(2, "tab", Versioned(changed, 2))).live
     assert (live.task, dict(live.tabs), dict(live.messages)) == (
         TASK,

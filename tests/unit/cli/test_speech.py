@@ -1,16 +1,8 @@
 """Transcript items as text: what is joined, where lines end, and what a terminal must not obey."""
 
-from datetime import UTC, datetime
-
 from taskdock.adapters.entry.cli.speech import Speech
 from taskdock.ports.store import Item
-
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def item(kind: str, tab: str = "tab-1", **body: object) -> Item:
-    """An item as it is stored."""
-    return Item(tab, 1, "agent", kind, body, T0)
+from unit.cli.story import item
 
 
 def spoken(*items: Item, speech: Speech | None = None) -> str:

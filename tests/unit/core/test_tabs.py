@@ -88,6 +88,14 @@ def test_no_tab_is_opened_on_a_task_that_is_killed(given: g.Given[TaskStory]) ->
         given().do(OpenTab(TAB_2))
 
 
+def test_tab_without_a_prompt_has_no_message() -> None:
+    """An id alone makes no message, and neither does a prompt without one."""
+    for half in (OpenTab(TAB_2, message_id=MESSAGE_2), OpenTab(TAB_2, prompt="And this.")):
+        story = g.idle()
+        story.do(half)
+        assert [message.id for message in story.boundary.all(Message)] == [MESSAGE]
+
+
 def test_tabs_are_numbered_and_named() -> None:
     """Tabs are numbered in the order in which they were opened, closed ones counted, and named by that unless named."""
     story = g.closed()

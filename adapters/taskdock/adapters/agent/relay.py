@@ -165,6 +165,7 @@ class Relay:
         """Answer a request of the agent; its id may be 0."""
         method = message["method"]
         if method == "session/request_permission":
+            # Nobody outside can be asked yet, and what nobody allowed is not allowed.
             body: Message = {"result": {"outcome": {"outcome": "cancelled"}}}
         else:
             body = {"error": {"code": -32601, "message": f"Method not found: {method}"}}

@@ -20,7 +20,7 @@ Traps of the server, and what answers each:
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -154,20 +154,22 @@ class SandboxAgentGateway:
             )
         line = await self._line(endpoint, conversation)
         with self._cut_by_close(line.server_id):
-            async with open_ring(line.server, line.server_id) as ring:
-                if not await self._was_sent(line, ring, request_id):
-                    await self._send(line, ring, request_id, body)
+            async with AsyncExitStack() as stack:
+                try:
+                    ring = await stack.enter_async_context(open_ring(line.server, line.server_id))
+                    if await self._was_sent(line, ring, request_id):
+                        return
+                except Transient as error:
+                    raise Unreachable(f"{error.reason}; nothing was sent") from error
+                await self._send(line, ring, request_id, body)
 
     async def _was_sent(self, line: Line, ring: Ring, request_id: str) -> bool:
-        """Read the ring up to now; `Unreachable` when the agent takes nothing, since nothing was sent to it."""
-        try:
-            with within(EVIDENCE_SECONDS_MAX, "The agent's process does not read its input"):
-                evidence = await line.evidence(ring, request_id)
-        except Transient as error:
-            raise Unreachable(f"{error.reason}; nothing was sent") from error
+        """Read the ring up to now; `Transient` when the agent takes no input."""
+        deaf = "The agent's process does not read its input"
+        with within(EVIDENCE_SECONDS_MAX, deaf):
+            evidence = await line.evidence(ring, request_id)
         if not evidence.is_seen and not evidence.is_fenced:
-            reason = evidence.last_words or "The agent's process does not read its input"
-            raise Unreachable(f"{reason}; nothing was sent")
+            raise Transient(evidence.last_words or deaf)
         return evidence.is_seen
 
     async def _send(self, line: Line, ring: Ring, request_id: str, body: bytes) -> None:

@@ -75,10 +75,11 @@ class _Demo:
     async def _drive(self, dock: Dock) -> _Ended:
         workspace = self.invocation.workspace
         remote = await demo_repo(self.invocation.home / "demo")
+        since = dock.clock.now()
         added = await dock.add_repo(str(remote), name=NAME, workspace=workspace)
         await self._say(f"repo {added.repo_id}: {remote}")
         # A clone that fails fails the task that waits for it, with the reason.
-        await follow_clone(dock, added.repo_id, workspace, self._view())
+        await follow_clone(dock, added.repo_id, workspace, self._view(), since)
         receipt = await dock.create_task(repo=added.repo_id, prompt=PROMPT, agent=AGENT, workspace=workspace)
         await self._say(f"task {receipt.task_id}: {PROMPT}")
         rule = rests.of_message(receipt.message_id or "", receipt.tab_id or "")

@@ -5,7 +5,7 @@ Never: git; the clone is made in the background, here or in the process that sch
 Reads as: app.py -> `command` -> orders.py or a read of the dock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -39,8 +39,9 @@ def add(context: click.Context, /, *, where: str, name: str | None, key: str | N
     """
 
     async def give(dock: Dock, invocation: Invocation) -> Given:
+        since = dock.clock.now()
         receipt = await dock.add_repo(remote(where), name=name, key=key, workspace=invocation.workspace)
-        return _given(receipt, "added", where, invocation.workspace)
+        return _given(receipt, ("repo", "add", remote(where)), "added", _watched(receipt, invocation, since))
 
     carry_out(context, give, detach=detach)
 
@@ -91,17 +92,25 @@ def retry(context: click.Context, /, *, named: str, key: str | None, detach: boo
     """Start a failed clone again, and watch it until it is ready."""
 
     async def give(dock: Dock, invocation: Invocation) -> Given:
+        since = dock.clock.now()
         receipt = await dock.retry_repo(named_repo(named), key=key, workspace=invocation.workspace)
-        return _given(receipt, "is tried again", receipt.repo_id, invocation.workspace)
+        again = ("repo", "retry", receipt.repo_id)
+        return _given(receipt, again, "is tried again", _watched(receipt, invocation, since))
 
     carry_out(context, give, detach=detach)
 
 
-def _given(receipt: RepoReceipt, done: str, named: str, workspace: str) -> Given:
-    async def watch(dock: Dock, view: View) -> Rest:
-        return await follow_clone(dock, receipt.repo_id, workspace, view)
+Watch = Callable[[Dock, View], Awaitable[Rest]]
 
-    again = ("repo", "add", remote(named)) if done == "added" else ("repo", "retry", named)
+
+def _watched(receipt: RepoReceipt, invocation: Invocation, since: datetime) -> Watch:
+    async def watch(dock: Dock, view: View) -> Rest:
+        return await follow_clone(dock, receipt.repo_id, invocation.workspace, view, since)
+
+    return watch
+
+
+def _given(receipt: RepoReceipt, again: tuple[str, ...], done: str, watch: Watch) -> Given:
     return Given(receipt, receipt.repo_id, f"{receipt.repo_id} {done}", again, watch)
 
 

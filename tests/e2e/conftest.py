@@ -1,0 +1,31 @@
+"""Fixtures of the end-to-end tests: an installation and a remote, ended with every process they started."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.installation import Installation
+from e2e.world import World, end_processes
+from git_repos import make_remote
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Installation]:
+    """One installation in the test's own process; sandboxes outlive their dock, so the test ends them."""
+    yield Installation(tmp_path)
+    end_processes(tmp_path)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """One installation with a scheduling process of its own."""
+    world = World(tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """A real remote with a commit."""
+    return make_remote(tmp_path / "remote")
