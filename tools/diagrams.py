@@ -39,13 +39,15 @@ class DrawnRow:
 
 
 def machines() -> dict[str, Machine]:
-    """Find every module of the core that builds a `MACHINE`, by the module's own name; to import one is not enough."""
+    """Find every machine that a module of the core builds: `MACHINE` by its module's name, `TURN_MACHINE` by its own."""
     found: dict[str, Machine] = {}
     for info in pkgutil.walk_packages(taskdock.core.__path__, "taskdock.core."):
         module = importlib.import_module(info.name)
-        machine = getattr(module, "MACHINE", None)
-        if isinstance(machine, Machine) and "MACHINE" in _assigned(inspect.getsource(module)):
-            found[info.name.rpartition(".")[2]] = machine
+        for name in _assigned(inspect.getsource(module)):
+            machine = getattr(module, name, None)
+            if isinstance(machine, Machine):
+                own = name.removesuffix("MACHINE").rstrip("_").lower()
+                found[own or info.name.rpartition(".")[2]] = machine
     return found
 
 
@@ -115,7 +117,7 @@ def page(name: str, machine: Machine) -> str:
     ]
     parts = [
         f"# The machine `{name}`",
-        f"Drawn by `make diagrams` from `core/taskdock/core/{name}.py`; do not edit.",
+        "Drawn by `make diagrams` from the rows that run; do not edit.",
         "## Statuses\n\nWhat clients see. What moves within a status is left out.",
         draw(machine, status),
         "## Steps\n\nEvery state; those of `error` are drawn as one.",

@@ -79,7 +79,17 @@ def decode_body(text: str) -> Body:
 
 
 def _dump(document: dict[str, Any]) -> str:
-    return json.dumps({"v": VERSION, **document}, ensure_ascii=False, separators=(",", ":"))
+    return plain_json({"v": VERSION, **document})
+
+
+def plain_json(document: object) -> str:
+    """Write JSON as UTF-8 text; what holds half a surrogate pair (a file name, a log) is escaped, so nothing is refused."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(document, separators=(",", ":"))
+    return text
 
 
 def _structure(text: str, kind: Any) -> Any:  # noqa: ANN401 - a union is no type[T] to a type checker

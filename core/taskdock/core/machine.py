@@ -80,12 +80,14 @@ class TableError(TypeError):
     """A table that cannot be right; raised at import."""
 
 
-def build(states: Mapping[str, tuple[str, ...]], rows: Iterable[Row], cursor: type) -> Machine:
+def build(
+    states: Mapping[str, tuple[str, ...]], rows: Iterable[Row], cursor: type, start: str = NEW
+) -> Machine:
     """Make the machine of one room: `states` maps each state to what is ordered on entering it."""
     rows = tuple(rows)
     _check_names(states, rows, cursor)
     _check_shadows(rows)
-    _check_reachable(states, rows)
+    _check_reachable(states, rows, start)
     return Machine(
         model=None,
         states=[{"name": name, "on_enter": list(orders)} for name, orders in states.items()],
@@ -99,7 +101,7 @@ def build(states: Mapping[str, tuple[str, ...]], rows: Iterable[Row], cursor: ty
             }
             for row in rows
         ],
-        initial=NEW,
+        initial=start,
         auto_transitions=False,
     )
 
@@ -150,7 +152,11 @@ def _check_shadows(rows: tuple[Row, ...]) -> None:
             earlier.append(frozenset(row.when))
 
 
-def _check_reachable(states: Mapping[str, tuple[str, ...]], rows: tuple[Row, ...]) -> None:
-    unreachable = states.keys() - {NEW} - {row.dest for row in rows}
-    if unreachable:
-        raise TableError(f"no row leads to {sorted(unreachable)}")
+def _check_reachable(states: Mapping[str, tuple[str, ...]], rows: tuple[Row, ...], start: str) -> None:
+    """Every state must be reached from the start by some way of rows."""
+    reached, before = {start}, 0
+    while len(reached) != before:
+        before = len(reached)
+        reached |= {row.dest for row in rows if row.dest != SAME and reached.intersection(row.source)}
+    if states.keys() - reached:
+        raise TableError(f"no row leads to {sorted(states.keys() - reached)}")

@@ -78,12 +78,7 @@ MESSAGE_ROWS = (
     Row("tab_closed", (QUEUED, SENDING), WITHDRAWN),
 )
 
-TURN_STATES: dict[str, tuple[str, ...]] = {
-    NONE: (),
-    RUNNING: ("begin",),
-    CANCELLING: ("cancel_turn",),
-    NEW: (),
-}
+TURN_STATES: dict[str, tuple[str, ...]] = {NONE: (), RUNNING: ("begin",), CANCELLING: ("cancel_turn",)}
 
 TURN_ROWS = (
     Row("begin", NONE, RUNNING),
@@ -184,8 +179,9 @@ class MessageCursor:
 
     @order
     def be_failed(self) -> None:
-        """Say why."""
+        """Say why, and let the queue wait for the user: what failed this one may fail the next."""
         self._put(reason=self._reason)
+        self._draft.put(evolve(self._draft.get(Tab, self.message.tab_id), held=True))
         self._draft.note(
             HistoryKind.MESSAGE_FAILED, self.message.tab_id, message=self._id, reason=self._reason
         )
@@ -264,4 +260,4 @@ class TurnCursor:
 
 
 MESSAGE_MACHINE = build(MESSAGE_STATES, MESSAGE_ROWS, MessageCursor)
-TURN_MACHINE = build(TURN_STATES, TURN_ROWS, TurnCursor)
+TURN_MACHINE = build(TURN_STATES, TURN_ROWS, TurnCursor, start=NONE)

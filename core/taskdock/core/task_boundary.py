@@ -297,7 +297,8 @@ def _prompt_outcome(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> st
         )
     end = TurnEnd.FAILED if failure is FailureClass.PERMANENT else TurnEnd.INTERRUPTED
     task_policies.end_turn(draft, tab_id, end, outcome.reason)
-    _hold(draft, tab_id, held=was_sent or failure is FailureClass.PERMANENT)
+    message = draft.find(Message, message_id)
+    _hold(draft, tab_id, held=message is None or message.at != messages.QUEUED)
     if failure not in (FailureClass.TRANSIENT, FailureClass.PERMANENT):
         fire(tabs.MACHINE, TabCursor(draft, tab_id), "session_lost")
     return None
@@ -349,8 +350,13 @@ def _cancel_outcome(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> st
 
 def _tell_outcome(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> str | None:
     """A question that cannot be asked at all is answered by that."""
-    if isinstance(outcome, Failed) and not draft.order_again(intent, outcome):
-        task = task_policies.the_task(draft)
+    assert isinstance(intent.body, intents.Tell)
+    task = task_policies.the_task(draft)
+    if (
+        isinstance(outcome, Failed)
+        and not draft.order_again(intent, outcome)
+        and intent.body.input.ask == task.ask
+    ):
         fire(tasks.MACHINE, TaskCursor(draft, task.id, intent=intent, failed=outcome), "repo_failed")
     return None
 

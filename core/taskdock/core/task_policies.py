@@ -7,7 +7,7 @@ Reads as: task_boundary handles one input -> `settle(draft)` -> the draft is fro
 A rule looks at statuses alone, so it holds whatever input led there, and applying it twice changes nothing more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from taskdock.core import message as messages
 from taskdock.core import tab as tabs
@@ -43,13 +43,6 @@ def messages_of(draft: Draft, tab_id: str) -> list[Message]:
         m for m in draft.all(Message) if m.tab_id == tab_id and m.at in (messages.QUEUED, messages.SENDING)
     )
     return sorted(open_ones, key=lambda message: message.number)
-
-
-def prompts_of(draft: Draft, tab_id: str) -> Iterator[SendPrompt]:
-    """The bodies of the open SendPrompt intents of a tab."""
-    for intent in draft.intents(SendPrompt):
-        if isinstance(intent.body, SendPrompt) and intent.body.tab_id == tab_id:
-            yield intent.body
 
 
 def end_turn(draft: Draft, tab_id: str, end: TurnEnd, detail: str) -> None:

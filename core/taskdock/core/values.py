@@ -23,7 +23,7 @@ FIRST_LINE_CHARACTERS_MAX = 80
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)")
 _SCP_REMOTE = re.compile(r"^[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:(?!//)\S+$")
 _URL_REMOTE = re.compile(r"^(https?|ssh|git|file)://\S+$")
-_CREDENTIALS = re.compile(r"^[a-z]+://[^/@]*:[^/@]*@")
+_CREDENTIALS = re.compile(r"^(https?://[^/@]*@|[a-z]+://[^/@]*:[^/@]*@)")
 
 
 def check_prompt(text: str) -> str:
@@ -104,7 +104,7 @@ def check_remote(text: str) -> str:
         )
     if _CREDENTIALS.match(remote):
         raise InvalidCommand(
-            "The remote holds a password: leave it out and let a git credential helper give it.",
+            "The remote holds a password or token: leave it out and let a git credential helper give it.",
             field="remote",
         )
     return remote
@@ -112,7 +112,8 @@ def check_remote(text: str) -> str:
 
 def repo_id(workspace: str, remote: str) -> str:
     """The id of a repo, the same for every spelling of one remote in one workspace: `repo-` and 16 hex digits."""
-    bare = remote.removesuffix(".git").rstrip("/")
+    # On a host `a` and `a.git` are one repository; two folders of these names are two.
+    bare = remote if remote.startswith(("/", "file://")) else remote.removesuffix(".git").rstrip("/")
     digest = hashlib.blake2s(f"{workspace}\n{bare}".encode(), digest_size=8).hexdigest()
     return f"repo-{digest}"
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import Factory, field, fields, frozen
+from attrs import Attribute, Factory, field, fields, frozen
 
+from taskdock.adapters.entry.cli.homes import find_home
 from taskdock.core.errors import InvalidCommand
 from taskdock.core.intents import Figure, Figures
 from taskdock.services.scheduler import Lanes
@@ -22,13 +23,7 @@ FILE_NAME = "taskdock.toml"
 
 def home_folder() -> Path:
     """Where state is kept when nobody says: TASKDOCK_HOME, a `.taskdock` folder upwards, else the XDG state folder."""
-    if named := os.environ.get("TASKDOCK_HOME"):
-        return Path(named).absolute()
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / ".taskdock").is_dir():
-            return folder / ".taskdock"
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "taskdock"
+    return find_home(None, os.environ, Path.cwd())
 
 
 def cache_folder() -> Path:
@@ -39,18 +34,38 @@ def cache_folder() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "taskdock"
 
 
+def _folder(path: str | os.PathLike[str]) -> Path:
+    """Absolute, since what is made of it is handed to programs that run elsewhere."""
+    return Path(path).expanduser().absolute()
+
+
+def _names(_config: object, attribute: "Attribute[tuple[str, ...]]", value: tuple[str, ...]) -> None:
+    if not value:
+        raise InvalidCommand(f"{attribute.name} names at least one.", field=attribute.name)
+
+
+def _seconds(_config: object, attribute: "Attribute[float]", value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise InvalidCommand(f"{attribute.name} is a number of seconds, 0 or more.", field=attribute.name)
+
+
+def _durability(_config: object, attribute: "Attribute[str]", value: str) -> None:
+    if value not in ("FULL", "NORMAL"):
+        raise InvalidCommand(f"{attribute.name} is FULL or NORMAL.", field=attribute.name)
+
+
 @frozen
 class Config:
     """One installation. Folders are made when they are needed, with mode 0700."""
 
-    home: Path = field(default=Factory(home_folder), converter=Path)
-    cache: Path = field(default=Factory(cache_folder), converter=Path)
-    providers: tuple[str, ...] = field(default=("local",), converter=tuple)
+    home: Path = field(default=Factory(home_folder), converter=_folder)
+    cache: Path = field(default=Factory(cache_folder), converter=_folder)
+    providers: tuple[str, ...] = field(default=("local",), converter=tuple, validator=_names)
     """The first is the default."""
-    agents: tuple[str, ...] = field(default=("demo",), converter=tuple)
-    synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    agents: tuple[str, ...] = field(default=("demo",), converter=tuple, validator=_names)
+    synchronous: Literal["FULL", "NORMAL"] = field(default="FULL", validator=_durability)
     """FULL survives power loss; NORMAL may lose the last commits then, never in a kill, and is faster."""
-    drain_seconds: float = 5.0
+    drain_seconds: float = field(default=5.0, validator=_seconds)
     """How long short work may go on after a request to stop."""
     lanes: Lanes = field(factory=Lanes)
     figures: Figures = field(factory=Figures)
@@ -64,15 +79,13 @@ def load_config(path: Path, **changes: Any) -> Config:
     Keys are those of `Config`; `[lanes]` holds limits by lane, `[figures]` the times, `[figures.intents.<Intent>]` both
     `deadline_seconds` and `attempts_max`.
     """
-    document: dict[str, Any] = {}
-    if path.exists():
-        try:
-            document = tomllib.loads(path.read_text())
-        except tomllib.TOMLDecodeError as error:
-            raise InvalidCommand(f"{path}: {error}", field="config") from error
+    try:
+        document = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidCommand(f"{path}: {error}", field="config") from error
     _check_keys(path, document, {one.name for one in fields(Config)})
     if "lanes" in document:
-        document["lanes"] = Lanes({**Lanes().limits, **document["lanes"]})
+        document["lanes"] = _lanes(path, document["lanes"])
     if "figures" in document:
         document["figures"] = _figures(path, document["figures"])
     return Config(**{**document, **changes})
@@ -80,7 +93,15 @@ def load_config(path: Path, **changes: Any) -> Config:
 
 def load_home(home: Path) -> Config:
     """The config of a home folder: its `taskdock.toml` where there is one, else the defaults."""
-    return load_config(home / FILE_NAME, home=home)
+    path = home / FILE_NAME
+    return load_config(path, home=home) if path.exists() else Config(home=home)
+
+
+def _lanes(path: Path, table: Mapping[str, Any]) -> Lanes:
+    for lane, limit in table.items():
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise InvalidCommand(f"{path}: lanes.{lane} is a number of executions, 1 or more.", field=lane)
+    return Lanes({**Lanes().limits, **table})
 
 
 def _figures(path: Path, table: Mapping[str, Any]) -> Figures:

@@ -98,7 +98,15 @@ class Dock(Workbench):
         return await self.reads.history(boundary, workspace=workspace, after=after, limit=limit)
 
     def watch(
-        self, *, task: str | None = None, repo: str | None = None, workspace: str = DEFAULT_WORKSPACE
+        self,
+        *,
+        task: str | None = None,
+        repo: str | None = None,
+        after: int | None = None,
+        workspace: str = DEFAULT_WORKSPACE,
     ) -> feed.Watch:
-        """A snapshot, then every change as it is committed, also by other processes; of one task or repo, or of all."""
-        return feed.Watch(self.reads, self.hub, workspace, task or repo)
+        """A snapshot, then every change as it is committed, also by other processes; of one task or repo, or of all.
+
+        With `after`, the position of a receipt, it goes on from exactly there and without a snapshot.
+        """
+        return feed.Watch(self.reads, self.hub, workspace, task or repo, after)

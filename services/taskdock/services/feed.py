@@ -69,16 +69,20 @@ _SeenT = TypeVar("_SeenT", bound=Seen | None)
 class Watch:
     """An endless iterator: a snapshot, then everything that follows it, in order and without a gap.
 
+    With `after`, a position from a receipt or from an earlier watch, there is no snapshot: it goes on from there.
+
     A plain object and no generator, so that a loop over it can be left at any point on asyncio and on trio alike.
     Entities are read when they are sent: several changes of one record that were not seen yet come as its newest version.
     """
 
-    def __init__(self, reads: Reads, hub: Hub, workspace: str, boundary: str | None = None) -> None:
+    def __init__(
+        self, reads: Reads, hub: Hub, workspace: str, boundary: str | None = None, after: int | None = None
+    ) -> None:
         self._reads = reads
         self._hub = hub
         self._workspace = workspace
         self._boundary = boundary
-        self._position: int | None = None
+        self._position = after
         self._entries: deque[FeedEntry] = deque()
         self._spoken: dict[str, int] = {}
 

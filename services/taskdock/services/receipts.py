@@ -1,6 +1,6 @@
 """Receipts: what a request returns once it is durable.
 
-Owns: `TaskReceipt`, `TabReceipt`, `MessageReceipt`, `RepoReceipt`.
+Owns: `TaskReceipt`, `TabReceipt`, `RepoReceipt`.
 Never: anything that had to be waited for; identity, status, version and where to subscribe from.
 Reads as: workbench -> receipt -> client reads or subscribes with it.
 """

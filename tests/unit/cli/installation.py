@@ -129,6 +129,7 @@ class Stage:
         assert not (schedule and read_only)
         await anyio.Path(home).mkdir(parents=True, exist_ok=True)
         hub, clock = Hub(), SystemClock()
+        failure: Exception | None = None
         async with SqliteStore.open(home / "taskdock.db", on_commit=hub.announce) as store:
             dock = Dock(
                 stepper=Stepper(store, clock, QUICK),
@@ -144,7 +145,6 @@ class Stage:
             async with anyio.create_task_group() as group:
                 if dock.schedules:
                     group.start_soon(self.play, dock, store)
-                failure = None
                 try:
                     yield dock
                 except Exception as error:  # noqa: BLE001 - raised again below, outside the group that would wrap it

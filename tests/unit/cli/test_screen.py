@@ -43,7 +43,7 @@ class Stream(io.TextIOWrapper):
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of a size that every test knows."""
-    for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "30"}.items():
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NO_COLOR", raising=False)
 
@@ -148,4 +148,4 @@ def test_a_long_note_is_cut_and_the_rows_keep_their_height() -> None:
     for seconds in (2, 3, 4):
         screen.show(Shown(live, at(seconds)))
     assert len([line for line in stream.lines if line]) == 5
-    assert all(len(line) <= 80 for line in stream.lines)
+    assert all(len(line) <= 100 for line in stream.lines)

@@ -240,7 +240,6 @@ def test_question_that_cannot_be_asked_fails_the_task() -> None:
     assert story.at == "error/init_enqueue_provision/wait_repo"
 
 
-@pytest.mark.xfail(strict=True, reason="a Tell that fails for good fails the task whatever question it asked")
 def test_question_of_before_a_retry_does_not_fail_the_one_after_it() -> None:
     """Only the question that the task waits for can fail it: an earlier one that was never asked is no answer to it."""
     story = g.failed_waiting()

@@ -218,7 +218,6 @@ def test_first_line_by_example(prompt: str, title: str) -> None:
 REMOTES = [
     "https://git.example/acme/api.git",
     "http://git.example/acme/api",
-    "https://user@git.example/acme/api",
     "ssh://git@git.example:2222/acme/api.git",
     "git://git.example/acme/api",
     "file:///srv/git/api.git",
@@ -261,7 +260,7 @@ def test_remote_has_a_longest() -> None:
 
 @pytest.mark.parametrize(
     "remote",
-    ["https://user:secret@git.example/acme/api", "https://:secret@git.example/api", "ssh://git:secret@git.example/api",
+    ["https://user:secret@git.example/acme/api", "https://ghp_secret@git.example/acme/api", "https://:secret@git.example/api", "ssh://git:secret@git.example/api",
      "https://user:se@cret@git.example/api"],
 )  # fmt: skip
 def test_password_in_a_remote_is_refused_and_not_repeated(remote: str) -> None:
@@ -281,12 +280,19 @@ def test_names_and_ids_are_no_remotes(text: str, named: bool) -> None:
 
 @pytest.mark.parametrize("remote", REMOTES)
 def test_repo_id_is_the_same_for_every_spelling(remote: str) -> None:
-    """`.git` and slashes at the end make no other repo; another workspace does."""
+    """`.git` at the end of a hosted remote and slashes at the end of any make no other repo; another workspace does."""
     bare = remote.removesuffix(".git")
-    spellings = [bare, f"{bare}/", f"{bare}.git", f"{bare}.git/", f" {bare}.git// "]
+    spellings = [f"{remote}/", f" {remote}// "]
+    if not remote.startswith(("/", "file:")):
+        spellings += [bare, f"{bare}.git", f"{bare}.git/"]
     assert len({repo_id("default", check_remote(spelling)) for spelling in spellings}) == 1
     assert repo_id("default", remote) != repo_id("other", remote)
     assert re.fullmatch(r"repo-[0-9a-f]{16}", repo_id("default", remote))
+
+
+def test_folders_that_differ_by_their_ending_are_two_repos() -> None:
+    """On a disk `api`, `api.git` and `api/.git` are different places."""
+    assert len({repo_id("default", path) for path in ("/srv/api", "/srv/api.git", "/srv/api/.git")}) == 3
 
 
 def test_repo_id_tells_remotes_apart() -> None:

@@ -5,6 +5,7 @@ Never: a noun imported for `--help`; the list says what each is for.
 Reads as: `taskdock.app.cli.main` -> `build_cli(open_dock).main()` -> task.py, tab.py, repo.py, ...
 """
 
+import io
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -155,5 +156,5 @@ def _guarded(command: Callable[[], object], words: Sequence[str]) -> int:
 def _replace_what_cannot_be_encoded() -> None:
     """A terminal that knows no UTF-8 gets question marks, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

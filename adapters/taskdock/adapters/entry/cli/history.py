@@ -50,8 +50,8 @@ def command(context: click.Context, of: str | None, *, follow: bool) -> None:
 
 async def _follow(dock: Dock, boundary: str | None, number: int, invocation: Invocation) -> None:
     is_repo = boundary is not None and boundary.startswith("repo-")
-    wanted = {"repo": boundary} if is_repo else {"task": boundary}
-    async for seen in dock.watch(**wanted, workspace=invocation.workspace):
+    task, repo = (None, boundary) if is_repo else (boundary, None)
+    async for seen in dock.watch(task=task, repo=repo, workspace=invocation.workspace):
         # A snapshot brings no events: what happened between the last page and it is read as well.
         if isinstance(seen, Happened) and seen.happened.number <= number:
             continue
