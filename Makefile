@@ -32,7 +32,7 @@ run: setup-run ## set up what running needs, then the demo task, and stay up (th
 	$(BIN)/taskdock demo --stay --home .taskdock
 
 demo: setup-run ## the same demo, to its end; exits 0 or 1
-	$(BIN)/taskdock demo
+	$(BIN)/taskdock demo --home .taskdock
 
 test: static ## set up everything, check, run every test; lists each skip with its reason
 	$(BIN)/python -m pytest

@@ -110,6 +110,25 @@ async def test_full_disk_fails_the_write_and_nothing_else(tmp_path: Path) -> Non
         assert isinstance(await store.commit(created(refused[0])), Committed)
 
 
+async def test_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """When the transaction itself cannot be ended, nobody is told that it was, and the next one is not hindered."""
+
+    def deny_commit(action: int, name: str | None, *_: object) -> int:
+        ends = action == sqlite3.SQLITE_TRANSACTION and name == "COMMIT"
+        return sqlite3.SQLITE_DENY if ends else sqlite3.SQLITE_OK
+
+    async with SqliteStore.open(tmp_path / "taskdock.db") as store:
+        connection = store._database.committer._connection
+        connection.set_authorizer(deny_commit)
+        results = await commit_all(
+            store, created(1), Commit((evolve(created(2).changes[0], expect_version=5),))
+        )
+        assert [type(result) for result in results] == [StoreError, StoreError]
+        connection.set_authorizer(None)
+        assert (await store.load(task_id(1))).version == 0
+        assert isinstance(await store.commit(created(1)), Committed)
+
+
 async def test_failing_units_take_nobody_with_them(tmp_path: Path) -> None:
     """In one batch, each caller gets its own answer: a result, a refusal, or the bug that only its unit has."""
     async with SqliteStore.open(tmp_path / "taskdock.db") as store:

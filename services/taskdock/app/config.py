@@ -44,7 +44,7 @@ def _names(_config: object, attribute: "Attribute[tuple[str, ...]]", value: tupl
         raise InvalidCommand(f"{attribute.name} names at least one.", field=attribute.name)
 
 
-def _seconds(_config: object, attribute: "Attribute[float]", value: float) -> None:
+def _seconds(_config: object, attribute: "Attribute[float]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise InvalidCommand(f"{attribute.name} is a number of seconds, 0 or more.", field=attribute.name)
 

@@ -16,7 +16,7 @@ from taskdock.core.history import HistoryEvent, HistoryKind
 from taskdock.core.intents import CreateSandbox, CreateSession, EnsureAgent, EnsureName, SendPrompt
 from taskdock.core.message import MessageText
 from taskdock.core.task import Task
-from taskdock.ports.store import BranchHeld
+from taskdock.ports.store import BranchHeld, NewItem
 from taskdock.testing.boundary import Boundary
 from taskdock.testing.conformance.store_under_test import (
     NOW,
@@ -169,7 +169,7 @@ async def check_texts_are_kept_exactly(sut: StoreUnderTest) -> None:
     """Texts come back as they are, in every script, with quotes, line ends and a NUL, and as long as a prompt may be."""
     odd = "quote ' \" \\ \r\n\x00\x1f äß 漢字 👩‍💻 " + "x" * 1_000_000
     change = await sut.decide(task_id(1), create_task(1, prompt=odd, title="T 'é' 👍"))
-    event = HistoryEvent(HistoryKind.TASK_FAILED, NOW, data={"reason": "bröken\x00 \ud83d"})
+    event = HistoryEvent(HistoryKind.TASK_FAILED, NOW, data={"reason": odd[:100]})
     await sut.commit(evolve(change, history=(*change.history, event)))
     require(
         await sut.store.message_text(message_id(1)) == odd, "A message's text must come back as it was sent."
@@ -178,9 +178,25 @@ async def check_texts_are_kept_exactly(sut: StoreUnderTest) -> None:
     title = task.record.title if task is not None and isinstance(task.record, Task) else None
     require(title == "T 'é' 👍", f"A title must come back as it was given, not as {title!r}.")
     reason = (await sut.store.history(task_id(1), workspace=WORKSPACE))[-1].event.data["reason"]
+    require(reason == odd[:100], f"History must keep its texts as they were noted, not as {reason!r}.")
+
+
+async def check_half_surrogates_stop_nothing(sut: StoreUnderTest) -> None:
+    """Half a surrogate pair, which an agent may utter and UTF-8 does not know, is kept in records, history and transcript."""
+    odd = "half \ud83d of a pair, in Zürich"
+    change = await sut.decide(task_id(1), create_task(1, title="T"))
+    records = [evolve(one, title=odd) if isinstance(one, Task) else one for one in change.records]
+    event = HistoryEvent(HistoryKind.TASK_FAILED, NOW, data={"reason": odd})
+    await sut.commit(evolve(change, records=tuple(records), history=(event,)))
+    await sut.store.append([NewItem(tab_id(1), task_id(1), "agent", "1", "text", {"text": odd}, NOW)])
+    task = await sut.store.record("task", task_id(1))
+    kept = (
+        getattr(task.record if task else None, "title", None),
+        (await sut.store.history(task_id(1), workspace=WORKSPACE))[0].event.data["reason"],
+        (await sut.store.transcript(tab_id(1)))[0].body["text"],
+    )
     require(
-        reason == "bröken\x00 \ud83d",
-        "Half a surrogate pair, which an agent may utter, must not stop a commit: keep it as a JSON escape.",
+        kept == (odd, odd, odd), f"Keep half a surrogate pair, say as a JSON escape: {odd!r} became {kept}."
     )
 
 
@@ -235,6 +251,7 @@ FIDELITY_CHECKS: tuple[StoreCheck, ...] = (
     check_outbox_follows_changes,
     check_times_are_kept_exactly,
     check_texts_are_kept_exactly,
+    check_half_surrogates_stop_nothing,
     check_text_outlives_its_message,
     check_everything_survives,
 )
