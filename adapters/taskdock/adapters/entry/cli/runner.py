@@ -54,19 +54,20 @@ def run(
     _log_to_stderr(verbosity(context))
     invocation = Invocation.of(context)
     opened = invocation.installation.open_dock(invocation.home, schedule=schedule, read_only=read_only)
+    others = frozenset(threading.enumerate())
     try:
         code = anyio.run(_attend, opened, work, code_after_signal)
     except TaskdockError as error:
-        _leave_whom_nobody_reads(exit_code_of(error))
+        _leave_who_is_stuck(others, exit_code_of(error))
         raise
-    _leave_whom_nobody_reads(code)
+    _leave_who_is_stuck(others, code)
     context.exit(code)
 
 
-def _leave_whom_nobody_reads(code: int) -> None:
-    """End the process here when a thread still writes to a pipe or terminal that takes no more: nothing ends that."""
+def _leave_who_is_stuck(others: frozenset[threading.Thread], code: int) -> None:
+    """End the process here when a thread of ours still writes to a pipe or terminal that takes no more: nothing ends it."""
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
+        if thread not in others and not thread.daemon:
             thread.join(_THREAD_SECONDS_MAX)
             if thread.is_alive():
                 os._exit(code)
