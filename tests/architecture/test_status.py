@@ -23,7 +23,9 @@ def assignments(tree: ast.AST) -> list[int]:
     return [
         node.lineno
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and id(node) not in allowed and any(key.arg == "at" for key in node.keywords)
+        if isinstance(node, ast.Call)
+        and id(node) not in allowed
+        and any(key.arg == "at" for key in node.keywords)
     ]
 
 

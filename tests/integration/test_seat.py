@@ -222,11 +222,13 @@ async def test_stopped_holder_blocks_nobody(tmp_path: Path, anyio_backend: str) 
         other = UnixSeat(tmp_path)
         other.poke(2)
         assert process.line() == "2"
+        wire = other._wire
         process.process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         for position in range(3, 60_000):
             other.poke(position)
         assert time.monotonic() - began < PATIENCE_SECONDS / 2
+        assert other._wire is wire, "a full connection is kept, not replaced by one more"
         process.process.send_signal(signal.SIGCONT)
         assert int(process.line()) > 2
         await other.leave()
@@ -236,10 +238,11 @@ async def test_followers_hear_positions(tmp_path: Path) -> None:
     """Every follower hears where the feed is when it comes, and each newer position; older ones are no news."""
     async with held(tmp_path) as (seat, _):
         seat.publish(5)
+        seat.publish(3)
         async with following(UnixSeat(tmp_path)) as first, following(UnixSeat(tmp_path)) as second:
-            await first.until(5)
-            await second.until(5)
-            seat.publish(3)
+            await first.until(3)
+            await second.until(3)
+            seat.publish(4)
             seat.publish(8)
             await first.until(8)
             await second.until(8)
@@ -455,6 +458,13 @@ def test_folder_of_others_is_refused(deep_home: Path, tmp_path: Path) -> None:
     (tmp_path / "private").mkdir(mode=0o700)
     folder.symlink_to(tmp_path / "private")
     with pytest.raises(Permanent, match="this user alone"):
+        address.settle(deep_home)
+
+
+def test_runtime_folder_that_cannot_be_made_is_said(deep_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime folder that does not exist gives an error with its path."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep_home / "missing"))
+    with pytest.raises(Permanent, match=r"missing/taskdock-\d+ cannot be made"):
         address.settle(deep_home)
 
 

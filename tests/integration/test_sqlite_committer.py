@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 import pytest
 from attrs import evolve
@@ -15,6 +16,7 @@ from taskdock.adapters.store.sqlite.connection import Limits
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.core.change import Change
 from taskdock.core.errors import CapacityExceeded, InvariantViolated, StoreError
+from taskdock.core.history import HistoryEvent, HistoryKind
 from taskdock.core.inputs import OpenTab
 from taskdock.ports.store import Commit, CommitResult, Committed, NewItem, Stale
 from taskdock.testing.conformance.store_under_test import (
@@ -237,6 +239,52 @@ async def test_host_hears_of_commits(tmp_path: Path) -> None:
         assert heard == [position] * 2
         await store.append([NewItem("tab-1", task_id(1), "agent", "1", "text", {}, NOW)])
         assert heard == [position, position, position + 1]
+
+
+async def test_long_change_is_numbered_without_gap(tmp_path: Path) -> None:
+    """A change with more events than one statement takes is numbered and told like any other."""
+    async with SqliteStore.open(tmp_path / "taskdock.db") as store:
+        noted = [
+            HistoryEvent(HistoryKind.TURN_STARTED, NOW, data={"number": number}) for number in range(250)
+        ]
+        change = evolve(created(1).changes[0], history=tuple(noted))
+        result = await store.commit(Commit((change,)))
+        events = await store.history(task_id(1), workspace="acme", limit=1_000)
+        assert [stored.event for stored in events] == noted
+        told = [entry for entry in await store.feed(0, limit=1_000) if entry.kind == "history"]
+        assert [entry.id for entry in told] == [str(stored.number) for stored in events]
+        assert result == Committed(told[-1].position) == Committed(253)
+
+
+async def test_store_that_stops_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """When the host's own `on_commit` fails, the store stops, and whoever waits is told instead of waiting for ever."""
+    path = tmp_path / "taskdock.db"
+    results: list[CommitResult | StoreError] = []
+
+    def fail(_: int) -> None:
+        raise ValueError("the host's own")
+
+    async def commit(store: SqliteStore, number: int) -> None:
+        try:
+            results.append(await store.commit(created(number)))
+        except StoreError as error:
+            results.append(error)
+
+    async def host(callers: anyio.abc.TaskGroup) -> None:
+        async with SqliteStore.open(path, on_commit=fail) as store, held(path) as other:
+            callers.start_soon(commit, store, 1)
+            await anyio.wait_all_tasks_blocked()
+            callers.start_soon(commit, store, 2)
+            await anyio.lowlevel.checkpoint()
+            other.execute("ROLLBACK")
+            await anyio.sleep_forever()
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as callers:
+            with pytest.raises(ExceptionGroup) as failure:
+                await host(callers)
+    assert failure.group_contains(ValueError, match="the host's own")
+    assert sorted(type(result).__name__ for result in results) == ["Committed", "StoreError"]
 
 
 async def test_intents_of_a_newer_taskdock_wait_for_it(tmp_path: Path) -> None:

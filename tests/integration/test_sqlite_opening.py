@@ -2,16 +2,19 @@
 
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import anyio
+import anyio.to_thread
 import pytest
 from sqlite_utils import hookimpl
 from sqlite_utils.plugins import pm
 
-from taskdock.adapters.store.sqlite import schema
+from taskdock.adapters.store.sqlite import migrations, schema
+from taskdock.adapters.store.sqlite.connection import Limits, connect_writer, make_file
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.core.errors import SchemaMismatch, StoreError
 from taskdock.ports.store import Commit
@@ -181,6 +184,34 @@ async def test_opening_waits_for_no_writer(tmp_path: Path) -> None:
             async with SqliteStore.open(path) as store:
                 assert (await store.load(task_id(1))).version == 1
         other.execute("ROLLBACK")
+
+
+async def test_migration_waits_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds another process making the store waits for it and uses what it made."""
+    path, looked = tmp_path / "taskdock.db", threading.Event()
+    make_file(path)
+    with closing(connect_writer(path, "NORMAL", Limits())) as first:
+        first.execute("BEGIN IMMEDIATE")
+        refuse = schema.refuse_foreign
+
+        def refuse_and_say(connection: sqlite3.Connection) -> None:
+            refuse(connection)
+            looked.set()
+
+        monkeypatch.setattr(schema, "refuse_foreign", refuse_and_say)
+        async with anyio.create_task_group() as group:
+            group.start_soon(open_and_fill, path)
+            await anyio.to_thread.run_sync(looked.wait, 10)
+            migrations.apply(first)
+            first.execute("INSERT INTO meta (name, value) VALUES ('schema', ?)", [str(schema.VERSION)])
+            first.execute("COMMIT")
+    assert ask(path, "SELECT count(*) FROM meta WHERE name = 'owner'") == [(1,)]
+
+
+async def open_and_fill(path: Path) -> None:
+    """Open the store, as another process would."""
+    async with SqliteStore.open(path) as store:
+        await fill(store)
 
 
 async def test_error_of_the_host_comes_bare(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ Reads as: tests/unit/cli -> Stage.taskdock(...) -> build_cli -> Dock over Sqlite
 """
 
 import json
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -31,6 +33,7 @@ from taskdock.services.workbench import Offer
 HEAD = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
 QUICK = evolve(Figures(), backoff_seconds=0.01, settle_seconds=0.01, closing_seconds=0.05)
 ROOM = {"*": 100}
+SECONDS_MAX = 60.0
 
 Answer = Callable[[Any], Outcome]
 
@@ -106,6 +109,11 @@ class Run:
         return problem
 
 
+def _give_up(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise TimeoutError(f"it went on for {SECONDS_MAX:g} s")
+
+
 @mutable(eq=False)
 class Stage:
     """One home. `plays` is whether a process that asks for the scheduler's seat gets it."""
@@ -113,12 +121,18 @@ class Stage:
     home: Path
     played: Played = field(factory=Played)
     plays: bool = True
-    schedules_elsewhere: bool = False
+    asked: list[bool] = field(factory=list)
+    """Of each opening: whether the command asked for the seat."""
 
     def taskdock(self, *words: str, stdin: str | None = None, **more: Any) -> Run:
-        """Run the command line once, as in a pipe."""
+        """Run the command line once, as in a pipe; for a bounded time, and then TimeoutError."""
         cli = build_cli(self.open, **more)
-        result = CliRunner().invoke(cli, ["--home", str(self.home), *words], input=stdin)
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_MAX)
+        try:
+            result = CliRunner().invoke(cli, ["--home", str(self.home), *words], input=stdin)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Run(result.exit_code, result.stdout, result.stderr)
@@ -127,6 +141,7 @@ class Stage:
     async def open(self, home: Path, *, schedule: bool, read_only: bool = False) -> AsyncIterator[Dock]:
         """Open the home as the app would."""
         assert not (schedule and read_only)
+        self.asked.append(schedule)
         await anyio.Path(home).mkdir(parents=True, exist_ok=True)
         hub, clock = Hub(), SystemClock()
         failure: Exception | None = None

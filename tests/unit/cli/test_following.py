@@ -9,12 +9,13 @@ import pytest
 from attrs import field, mutable
 
 from taskdock.adapters.entry.cli import names, rests
-from taskdock.adapters.entry.cli.cloning import follow_clone
+from taskdock.adapters.entry.cli.cloning import Cloning, follow_clone, take_clone
 from taskdock.adapters.entry.cli.following import Shown, Wanted, follow
 from taskdock.adapters.entry.cli.rests import Rest, Rule
 from taskdock.core import intents
 from taskdock.core.errors import NotFound
 from taskdock.services.dock import Dock
+from taskdock.services.feed import Happened
 from unit.cli.installation import Stage
 
 pytestmark = pytest.mark.anyio
@@ -162,17 +163,21 @@ def until_repo_is_seen() -> Rule:
 
 async def test_a_full_lane_is_told(stage: Stage) -> None:
     """A step that nobody has claimed yet says which lane it waits in."""
-    stage.plays = False
     view = Recording(ticks=True)
+    rule: Rule = lambda live: Rest(ok=True) if live.waits_for else None  # noqa: E731 - a rule is a value
 
-    async def work(dock: Dock) -> None:
-        await dock.add_repo(REMOTE)
-        receipt = await dock.create_task(prompt="Say hello", repo=REMOTE)
-        rule: Rule = lambda live: Rest(ok=True) if live.waits_for else None  # noqa: E731 - a rule is a value
+    async def without_anybody(dock: Dock) -> None:
+        receipt = await dock.create_task(prompt="And again", repo=REMOTE)
         await follow(dock, Wanted(receipt.task_id, rule, "default"), view)
 
+    async def with_all(dock: Dock) -> None:
+        await created(dock)
+
+    await ran(stage, with_all)
+    stage.plays = False
     with anyio.fail_after(30):
-        await ran(stage, work)
+        await ran(stage, without_anybody)
+    assert view.moments[-1].live.waits_for == "lane naming"
 
 
 async def test_a_task_of_another_workspace_is_not_found(stage: Stage) -> None:
@@ -204,6 +209,23 @@ async def test_a_clone_is_followed_however_late(stage: Stage) -> None:
         await ran(stage, work)
     assert [view.lines for view in views] == [["clone"], []]
     assert views[1].moments[-1].live.rows == ()
+
+
+async def test_an_event_of_a_clone_is_taken_once(stage: Stage) -> None:
+    """History and feed may overlap: the same event again says nothing and moves nothing."""
+
+    async def work(dock: Dock) -> None:
+        repo = (await dock.add_repo(REMOTE)).repo_id
+        await follow_clone(dock, repo, "default", Recording(), dock.clock.now())
+        cloning = Cloning(repo)
+        events = [Happened(0, event) for event in await dock.history(repo)]
+        told = []
+        for event in [*events, *events]:
+            cloning, lines = take_clone(cloning, event)
+            told += [line.text.split()[0] for line in lines]
+        assert told == ["clone"]
+
+    await ran(stage, work)
 
 
 class Endless:

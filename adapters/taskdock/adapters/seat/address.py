@@ -56,8 +56,11 @@ def _fits(path: Path) -> bool:
 def _private_folder() -> Path:
     parent = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     folder = Path(parent) / f"taskdock-{os.geteuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise Permanent(f"the folder {folder} cannot be made: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise Permanent(
             f"{folder} is not a folder of this user alone; remove it, or set XDG_RUNTIME_DIR to another place"

@@ -109,7 +109,17 @@ async def check_nothing_before_its_time(sut: StoreUnderTest) -> None:
     require(due == NOW + _LATER, f"The next one is due at {NOW + _LATER}, not at {due}.")
     first = _ids(await _claim(sut, {"*": 9}))
     require(first == [f"{task_id(1)}#1"], f"Only what is due may be handed out, not {first}.")
+    later = await sut.store.next_due_at(NOW + _LATER)
+    require(
+        later == NOW + 2 * _LATER,
+        f"What is due now is not what comes due next: {NOW + 2 * _LATER}, not {later}.",
+    )
     none = await _claim(sut, {"*": 0}, NOW + 3 * _LATER)
+    back = await sut.store.next_due_at(NOW)
+    require(
+        back == NOW + _LATER,
+        f"After the clock was set back the next one is due at {NOW + _LATER}, not at {back}.",
+    )
     early = await _claim(sut, {"*": 9}, NOW)
     require(
         none + early == [],

@@ -17,7 +17,7 @@ from attrs import frozen
 
 from taskdock.adapters.store.sqlite.committer import LAST_POSITION, Refused, last_position
 from taskdock.adapters.store.sqlite.records import Upsert, flat, many, prepare
-from taskdock.adapters.store.sqlite.rows import plain_json, storable, to_microseconds, to_microseconds_or_none
+from taskdock.adapters.store.sqlite.rows import to_microseconds, to_microseconds_or_none, write_json
 from taskdock.core.change import BranchHold, Change
 from taskdock.core.codec import encode_body
 from taskdock.core.errors import InvariantViolated
@@ -156,7 +156,7 @@ _many = cache(many)
 
 def _history_row(change: Change, event: HistoryEvent) -> tuple[object, ...]:
     at = to_microseconds(event.at)
-    return (change.boundary, change.workspace, at, event.kind.value, event.tab_id, plain_json(event.data))
+    return (change.boundary, change.workspace, at, event.kind.value, event.tab_id, write_json(event.data))
 
 
 def _intent_row(intent: Intent) -> tuple[object, ...]:
@@ -167,7 +167,7 @@ def _intent_row(intent: Intent) -> tuple[object, ...]:
         intent.subject,
         intent.lane,
         type(intent.body).__name__,
-        storable(encode_body(intent.body)),
+        encode_body(intent.body),
         intent.attempt,
         to_microseconds(intent.created_at),
         to_microseconds_or_none(intent.not_before),

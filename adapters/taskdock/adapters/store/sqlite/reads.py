@@ -6,9 +6,9 @@ Reads as: services/reads.py -> these -> readers.py -> rows -> core.codec.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from taskdock.adapters.store.sqlite.commits import READ_KEY
 from taskdock.adapters.store.sqlite.committer import last_position
@@ -55,6 +55,10 @@ _WHOLE_WORKSPACE = -1
 """No limit, in SQLite's words."""
 
 
+_T = TypeVar("_T")
+_Rows = list[tuple[Any, ...]]
+
+
 class SqliteReads:
     """Implements `taskdock.ports.store.Reads`; the promises stand there."""
 
@@ -68,12 +72,12 @@ class SqliteReads:
     async def tasks(self, workspace: str, *, limit: int, before: str | None = None) -> Sequence[Versioned]:
         """The newest tasks first; none when `before` is no task."""
         if before is None:
-            return _versioned(Task, await self._rows(_TASKS, workspace, limit))
-        return _versioned(Task, await self._rows(_TASKS_BEFORE, workspace, before, limit))
+            return await self._list(_tasks, _TASKS, workspace, limit)
+        return await self._list(_tasks, _TASKS_BEFORE, workspace, before, limit)
 
     async def repos(self, workspace: str) -> Sequence[Versioned]:
         """Every repo, by name."""
-        return _versioned(Repo, await self._rows(_REPOS, workspace))
+        return await self._list(partial(_versioned, Repo), _REPOS, workspace)
 
     async def repo_named(self, workspace: str, name: str) -> Repo | None:
         """The oldest repo of that name."""
@@ -96,7 +100,7 @@ class SqliteReads:
 
     async def messages(self, tab_id: str) -> Sequence[Message]:
         """Every message of a tab, in order."""
-        return [decode(Message, body) for (body,) in await self._rows(_MESSAGES, tab_id)]
+        return await self._list(_messages, _MESSAGES, tab_id)
 
     async def message_text(self, message_id: str) -> str | None:
         """The text of a message."""
@@ -116,8 +120,8 @@ class SqliteReads:
     ) -> Sequence[StoredEvent]:
         """Events of a boundary, or of the workspace, after a number."""
         if boundary is None:
-            return _events(await self._rows(_EVENTS_OF_WORKSPACE, workspace, after, limit))
-        return _events(await self._rows(_EVENTS_OF_BOUNDARY, boundary, workspace, after, limit))
+            return await self._list(_events, _EVENTS_OF_WORKSPACE, workspace, after, limit)
+        return await self._list(_events, _EVENTS_OF_BOUNDARY, boundary, workspace, after, limit)
 
     async def event(self, number: int) -> StoredEvent | None:
         """One event."""
@@ -126,7 +130,7 @@ class SqliteReads:
 
     async def feed(self, after: int, *, limit: int = 500) -> Sequence[FeedEntry]:
         """Entries after a position."""
-        return [FeedEntry(*row) for row in await self._rows(_FEED, after, limit)]
+        return await self._list(_entries, _FEED, after, limit)
 
     async def position(self) -> int:
         """The last position."""
@@ -143,22 +147,40 @@ class SqliteReads:
 
     async def ready_tabs(self) -> Sequence[tuple[Task, Tab]]:
         """Every tab that is ready, with its task, by task and number."""
-        return [(decode(Task, task), decode(Tab, tab)) for task, tab in await self._rows(_READY_TABS)]
+        return await self._list(_ready_tabs, _READY_TABS)
 
-    async def _rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        return await self._database.readers.run(lambda connection: rows(connection, statement, parameters))
+    async def _list(self, make: Callable[[_Rows], list[_T]], statement: str, *parameters: object) -> list[_T]:
+        """Read rows and make records of them, both on the thread: a long list must not hold up the event loop."""
+        return await self._database.readers.run(
+            lambda connection: make(rows(connection, statement, parameters))
+        )
 
-    async def _look_up(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    async def _look_up(self, statement: str, *parameters: object) -> _Rows:
         return await self._database.readers.look_up(
             lambda connection: rows(connection, statement, parameters)
         )
 
 
-def _versioned(kind: type[Task | Tab | Message | Repo], found: list[tuple[Any, ...]]) -> list[Versioned]:
+def _versioned(kind: type[Task | Tab | Message | Repo], found: _Rows) -> list[Versioned]:
     return [Versioned(decode(kind, body), version) for body, version in found]
 
 
-def _events(found: list[tuple[Any, ...]]) -> list[StoredEvent]:
+_tasks = partial(_versioned, Task)
+
+
+def _messages(found: _Rows) -> list[Message]:
+    return [decode(Message, body) for (body,) in found]
+
+
+def _entries(found: _Rows) -> list[FeedEntry]:
+    return [FeedEntry(*row) for row in found]
+
+
+def _ready_tabs(found: _Rows) -> list[tuple[Task, Tab]]:
+    return [(decode(Task, task), decode(Tab, tab)) for task, tab in found]
+
+
+def _events(found: _Rows) -> list[StoredEvent]:
     return [
         StoredEvent(number, boundary, HistoryEvent(_kind(kind), to_time(at), tab_id, read_json(data)))
         for number, boundary, kind, at, tab_id, data in found

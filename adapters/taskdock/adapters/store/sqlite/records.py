@@ -11,8 +11,9 @@ from typing import Any
 
 from attrs import frozen
 
-from taskdock.adapters.store.sqlite.rows import document, to_microseconds
+from taskdock.adapters.store.sqlite.rows import to_microseconds
 from taskdock.core.change import Change, Record
+from taskdock.core.codec import encode
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.message import Message, MessageText
 from taskdock.core.repo import Repo
@@ -79,13 +80,13 @@ def prepare(change: Change) -> list[Upsert]:
 def _task(task: Task, change: Change, _: dict[str, str]) -> Upsert:
     _demand_own(task.id, change, task)
     created = to_microseconds(task.created_at)
-    columns = (task.id, task.workspace, task.repo_id, task.at, created, change.version, document(task))
+    columns = (task.id, task.workspace, task.repo_id, task.at, created, change.version, encode(task))
     return Upsert("task", task.id, _UPSERT_TASK, columns)
 
 
 def _tab(tab: Tab, change: Change, _: dict[str, str]) -> Upsert:
     _demand_own(tab.task_id, change, tab)
-    columns = (tab.id, tab.task_id, tab.number, tab.at, change.version, document(tab))
+    columns = (tab.id, tab.task_id, tab.number, tab.at, change.version, encode(tab))
     return Upsert("tab", tab.id, _UPSERT_TAB, columns)
 
 
@@ -93,14 +94,14 @@ def _message(message: Message, change: Change, texts: dict[str, str]) -> Upsert:
     _demand_own(message.task_id, change, message)
     place = (message.id, message.task_id, message.tab_id, message.number)
     text = texts.pop(message.id, None)
-    columns = (*place, message.at, change.version, document(message), text)
+    columns = (*place, message.at, change.version, encode(message), text)
     return Upsert("message", message.id, _UPSERT_MESSAGE, columns)
 
 
 def _repo(repo: Repo, change: Change, _: dict[str, str]) -> Upsert:
     _demand_own(repo.id, change, repo)
     created = to_microseconds(repo.created_at)
-    columns = (repo.id, repo.workspace, repo.name, created, change.version, document(repo))
+    columns = (repo.id, repo.workspace, repo.name, created, change.version, encode(repo))
     return Upsert("repo", repo.id, _UPSERT_REPO, columns)
 
 

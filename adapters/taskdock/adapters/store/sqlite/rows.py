@@ -1,6 +1,6 @@
-"""Rows: how times, documents and intents stand in columns, and how they come back.
+"""Rows: how times, plain values and intents stand in columns, and how they come back.
 
-Owns: the whole microseconds that times are kept as, JSON that is always storable, and the columns of an intent.
+Owns: the whole microseconds that times are kept as, and the columns of an intent.
 Never: SQL; statements stand beside what they are for.
 Reads as: commits, claims, transcripts, slices, reads -> these -> core.codec.
 """
@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from taskdock.core.codec import decode_body, encode
+from taskdock.core.codec import decode_body, plain_json
 from taskdock.core.intents import Intent
 
-_write_json = json.JSONEncoder(separators=(",", ":")).encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -39,19 +38,9 @@ def _to_time_or_none(microseconds: int | None) -> datetime | None:
     return None if microseconds is None else to_time(microseconds)
 
 
-def storable(text: str) -> str:
-    r"""Write half a surrogate pair, which an agent may utter and no UTF-8 column takes, as its JSON escape (`\ud83d`)."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def document(record: object) -> str:
-    """Write a record as the codec does, always storable."""
-    return storable(encode(record))
-
-
-def plain_json(values: Mapping[str, object]) -> str:
+def write_json(values: Mapping[str, object]) -> str:
     """Write plain values that have no version of their own (history data, transcript items)."""
-    return _write_json(dict(values))
+    return plain_json(dict(values))
 
 
 def read_json(text: str) -> dict[str, Any]:

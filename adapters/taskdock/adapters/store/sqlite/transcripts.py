@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from taskdock.adapters.store.sqlite.commits import FEED_WIDTH, INSERT_FEED, insert
 from taskdock.adapters.store.sqlite.committer import last_position
 from taskdock.adapters.store.sqlite.readers import rows
-from taskdock.adapters.store.sqlite.rows import plain_json, read_json, to_microseconds, to_time
+from taskdock.adapters.store.sqlite.rows import read_json, to_microseconds, to_time, write_json
 from taskdock.ports.store import Item, NewItem
 
 _END = "SELECT max(position) FROM transcript WHERE tab_id = ?"
@@ -35,7 +35,7 @@ class AppendUnit:
     def __init__(self, items: Sequence[NewItem]) -> None:
         self._of_tab: dict[tuple[str, str], list[tuple[str, str, str, str, int]]] = {}
         for item in items:
-            row = (item.source, item.event, item.kind, plain_json(item.body), to_microseconds(item.at))
+            row = (item.source, item.event, item.kind, write_json(item.body), to_microseconds(item.at))
             self._of_tab.setdefault((item.tab_id, item.task_id), []).append(row)
 
     def __call__(self, connection: sqlite3.Connection) -> int:
