@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -206,6 +207,27 @@ async def test_migration_waits_for_another(tmp_path: Path, monkeypatch: pytest.M
             first.execute("INSERT INTO meta (name, value) VALUES ('schema', ?)", [str(schema.VERSION)])
             first.execute("COMMIT")
     assert ask(path, "SELECT count(*) FROM meta WHERE name = 'owner'") == [(1,)]
+
+
+async def test_making_waits_for_whoever_holds_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While somebody holds a new file, making the store tries again with pauses, and gives up in time."""
+    path, pauses = tmp_path / "taskdock.db", list[float]()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="SQLITE_BUSY"):
+            async with SqliteStore.open(path, limits=Limits(lock_timeout_seconds=0.2)):
+                pytest.fail("it was opened")
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                other.execute("ROLLBACK")
+
+        monkeypatch.setattr(time, "sleep", pause)
+        await open_and_fill(path)
+    assert pauses == sorted(pauses) == pytest.approx([0.01, 0.02, 0.04])
 
 
 async def open_and_fill(path: Path) -> None:

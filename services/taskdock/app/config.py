@@ -19,6 +19,7 @@ from taskdock.core.intents import Figure, Figures
 from taskdock.services.scheduler import Lanes
 
 FILE_NAME = "taskdock.toml"
+Synchronous = Literal["FULL", "NORMAL"]
 
 
 def home_folder() -> Path:
@@ -49,7 +50,7 @@ def _seconds(_config: object, attribute: "Attribute[float]", value: object) -> N
         raise InvalidCommand(f"{attribute.name} is a number of seconds, 0 or more.", field=attribute.name)
 
 
-def _durability(_config: object, attribute: "Attribute[str]", value: str) -> None:
+def _durability(_config: object, attribute: "Attribute[Synchronous]", value: object) -> None:
     if value not in ("FULL", "NORMAL"):
         raise InvalidCommand(f"{attribute.name} is FULL or NORMAL.", field=attribute.name)
 
@@ -63,7 +64,7 @@ class Config:
     providers: tuple[str, ...] = field(default=("local",), converter=tuple, validator=_names)
     """The first is the default."""
     agents: tuple[str, ...] = field(default=("demo",), converter=tuple, validator=_names)
-    synchronous: Literal["FULL", "NORMAL"] = field(default="FULL", validator=_durability)
+    synchronous: Synchronous = field(default="FULL", validator=_durability)
     """FULL survives power loss; NORMAL may lose the last commits then, never in a kill, and is faster."""
     drain_seconds: float = field(default=5.0, validator=_seconds)
     """How long short work may go on after a request to stop."""

@@ -87,7 +87,7 @@ def _line(stored: StoredEvent, *, named: bool) -> str:
     words += [stored.boundary] if named else []
     words += [event.tab_id] if event.tab_id else []
     words += [f"{name}={_value(value)}" for name, value in event.data.items() if value is not None]
-    return "  ".join(words)
+    return "  ".join(words).rstrip()
 
 
 def _value(value: object) -> str:

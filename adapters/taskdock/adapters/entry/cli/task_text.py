@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from taskdock.adapters.entry.cli import sayings
-from taskdock.adapters.entry.cli.output import age, fields, printable, table
+from taskdock.adapters.entry.cli.output import age, cut, fields, printable, table
 from taskdock.core.repo import Repo
 from taskdock.core.step import Failure, Step
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
 from taskdock.services.dock import TaskView
+
+BRANCH_COLUMNS_MAX = 32
+"""In a list on a terminal, so that a branch leaves room for the title."""
 
 
 def list_lines(
@@ -26,7 +29,7 @@ def list_lines(
             task.id,
             task.status.value,
             repos.get(task.repo_id, task.repo_id),
-            task.branch or "-",
+            cut(task.branch or "-", BRANCH_COLUMNS_MAX) if columns else task.branch or "-",
             age(task.created_at, now),
             task.title,
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from taskdock.adapters.store.sqlite.batching import Batching, Ticket
+from taskdock.adapters.store.sqlite.batching import Batching, Submission
 from taskdock.adapters.store.sqlite.failures import translate
 
 LAST_POSITION = "SELECT seq FROM sqlite_sequence WHERE name = 'feed'"
@@ -34,7 +34,7 @@ class Refused(Exception):
         self.result = result
 
 
-class _Write(Ticket[_T]):
+class _Write(Submission[_T]):
     """A unit that waits to be written."""
 
     __slots__ = ("changes_work",)

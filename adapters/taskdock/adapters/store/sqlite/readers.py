@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from taskdock.adapters.store.sqlite.batching import Batching, Ticket
+from taskdock.adapters.store.sqlite.batching import Batching, Submission
 from taskdock.adapters.store.sqlite.failures import translate
 from taskdock.core.errors import StoreError
 
@@ -36,7 +36,7 @@ class Readers:
 
     async def look_up(self, read: Read[_T]) -> _T:
         """Run a read of a few rows found by key, together with others that wait. Raises StoreError, or what the read raises."""
-        return await self.batching.submit(Ticket(read))
+        return await self.batching.submit(Submission(read))
 
     async def run(self, read: Read[_T]) -> _T:
         """Run a read of any length on a thread, one hop for all of its statements. Raises like `look_up`."""
@@ -49,14 +49,14 @@ class Readers:
         while self._free:
             self._free.pop().close()
 
-    def _look_up(self, batch: list[Ticket[Any]]) -> None:
-        for ticket in batch:
+    def _look_up(self, batch: list[Submission[Any]]) -> None:
+        for submission in batch:
             try:
-                ticket.result = ticket.work(self._for_look_ups)
+                submission.result = submission.work(self._for_look_ups)
             except sqlite3.Error as error:
-                ticket.error = translate(error)
+                submission.error = translate(error)
             except Exception as error:  # noqa: BLE001 - raised again where the read came from
-                ticket.error = error
+                submission.error = error
 
     def _run(self, read: Read[_T]) -> _T:
         if self._closed:
