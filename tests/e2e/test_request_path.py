@@ -211,6 +211,9 @@ async def test_another_workspace_sees_and_changes_nothing(config: Config) -> Non
             dock.kill_task(task.task_id, workspace="two"),
             dock.open_tab(task.task_id, workspace="two"),
             dock.send(task.tab_id or "", "hello", workspace="two"),
+            dock.task(task.task_id, workspace="two"),
+            dock.transcript(task.tab_id or "", workspace="two"),
+            dock.messages(task.tab_id or "", workspace="two"),
         ):
             with pytest.raises(NotFound):
                 await command

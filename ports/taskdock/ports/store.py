@@ -228,7 +228,7 @@ class Reads(Protocol):
         ...
 
     async def snapshot(self, workspace: str, boundary: str | None = None) -> Snapshot:
-        """Repos, tasks, and for one boundary also its tabs and open messages, in one transaction."""
+        """Repos and tasks in one transaction; with a boundary no other task, but also its tabs and open messages."""
         ...
 
     async def key(self, workspace: str, key: str) -> KeyUsed | None:

@@ -22,7 +22,7 @@ from taskdock.adapters.seat.unix import UnixSeat
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.background import Background
 from taskdock.app.config import Config, home_folder, load_config, load_home
-from taskdock.core.errors import InvalidCommand
+from taskdock.core.errors import InvalidCommand, Unreachable
 from taskdock.ports.clock import Clock
 from taskdock.services.dock import Dock
 from taskdock.services.feed import Hub
@@ -32,6 +32,9 @@ from taskdock.services.tools import Outside
 from taskdock.services.workbench import Offer
 
 Wrapper = Callable[[Outside], Outside]
+
+_LOOK_SECONDS = 0.2
+"""Who schedules lets itself be followed at once, and as long as it lives; asking for its seat would disturb a start."""
 
 
 @asynccontextmanager
@@ -85,11 +88,12 @@ async def scheduler_runs(home: Path) -> bool:
     """Whether some process schedules this home now."""
     if not await anyio.Path(home).is_dir():
         return False
-    seat = UnixSeat(home)
-    try:
-        return not await seat.take()
-    finally:
-        await seat.leave()
+    with anyio.move_on_after(_LOOK_SECONDS) as look:
+        try:
+            await UnixSeat(home).follow(lambda _position: None)
+        except Unreachable:
+            return False
+    return look.cancelled_caught
 
 
 def _config(config: Config | Path | str | None) -> Config:

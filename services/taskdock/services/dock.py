@@ -42,12 +42,12 @@ class Dock(Workbench):
     home: Path
     schedules: bool
 
-    async def task(self, task_id: str) -> TaskView:
-        """One task with its tabs; NotFound when there is none."""
+    async def task(self, task_id: str, *, workspace: str = DEFAULT_WORKSPACE) -> TaskView:
+        """One task with its tabs; NotFound when the workspace has none of this id."""
         slice_ = await self.store.load(task_id)
         task = next((record for record in slice_.records if isinstance(record, Task)), None)
-        if task is None:
-            raise NotFound(f"There is no task {task_id!r}.")
+        if task is None or task.workspace != workspace:
+            raise NotFound(f"There is no task {task_id!r} in the workspace {workspace!r}.")
         waits_for = task.step.waits_for if task.step else None
         unclaimed = [one for one in slice_.intents if one.issue == 0 and one.not_before is None]
         if waits_for is None and task.step is not None and unclaimed:
@@ -78,12 +78,16 @@ class Dock(Workbench):
             raise NotFound(f"There is no repo {repo!r}: add it first.")
         return found
 
-    async def messages(self, tab_id: str) -> Sequence[Message]:
-        """Every message of a tab, in order."""
+    async def messages(self, tab_id: str, *, workspace: str = DEFAULT_WORKSPACE) -> Sequence[Message]:
+        """Every message of a tab, in order; NotFound when the workspace has no such tab."""
+        await self._tab_must_be_in(tab_id, workspace)
         return await self.reads.messages(tab_id)
 
-    async def transcript(self, tab_id: str, *, after: int = 0, limit: int = 500) -> Sequence[Item]:
-        """Items of a tab after a position, in order."""
+    async def transcript(
+        self, tab_id: str, *, after: int = 0, limit: int = 500, workspace: str = DEFAULT_WORKSPACE
+    ) -> Sequence[Item]:
+        """Items of a tab after a position, in order; NotFound when the workspace has no such tab."""
+        await self._tab_must_be_in(tab_id, workspace)
         return await self.reads.transcript(tab_id, after=after, limit=limit)
 
     async def history(

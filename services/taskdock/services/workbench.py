@@ -221,10 +221,7 @@ class Workbench:
         request = Request(name, TabReceipt, workspace, key, body)
         if (replayed := await request.replay(self.reads)) is not None:
             return replayed
-        task_id = await self.reads.task_of(command.tab_id)
-        if task_id is None:
-            raise NotFound(f"There is no tab {command.tab_id!r}.")
-        await self._must_be_in(task_id, workspace)
+        task_id = await self._tab_must_be_in(command.tab_id, workspace)
         message_id = command.message_id if isinstance(command, inputs.SendMessage) else None
         return await request.submit(
             self.stepper,
@@ -232,6 +229,14 @@ class Workbench:
             [(task_id, command)],
             lambda decision: _of_tab(decision, command.tab_id, message_id),
         )
+
+    async def _tab_must_be_in(self, tab_id: str, workspace: str) -> str:
+        """The task of a tab; NotFound when the workspace has no such tab, told apart from nothing."""
+        task_id = await self.reads.task_of(tab_id)
+        found = None if task_id is None else await self.reads.record("task", task_id)
+        if found is None or not isinstance(found.record, Task) or found.record.workspace != workspace:
+            raise NotFound(f"There is no tab {tab_id!r} in the workspace {workspace!r}.")
+        return found.record.id
 
     async def _must_be_in(self, task_id: str, workspace: str) -> None:
         found = await self.reads.record("task", task_id)

@@ -251,7 +251,7 @@ async def check_transcript_in_pages(sut: StoreUnderTest) -> None:
 
 
 async def check_snapshot_is_one_moment(sut: StoreUnderTest) -> None:
-    """A snapshot holds repos and tasks, for one boundary also tabs and open messages, at one position."""
+    """A snapshot holds repos and tasks, for one boundary only it with tabs and open messages, at one position."""
     repo = add_repo("https://a.example/x/api", "x/api")
     await sut.step(repo.repo_id, repo)
     await sut.create(1)
@@ -269,13 +269,16 @@ async def check_snapshot_is_one_moment(sut: StoreUnderTest) -> None:
         f"A snapshot holds the workspace's roots, not {_ids(snapshot.records)}.",
     )
     detailed = _ids((await sut.store.snapshot(WORKSPACE, task_id(1))).records)
-    wanted = {*roots, tab_id(1), "tab-2", "msg-2"}
+    wanted = {repo.repo_id, task_id(1), tab_id(1), "tab-2", "msg-2"}
     require(
         set(detailed) == wanted and len(detailed) == len(wanted),
-        f"For one boundary a snapshot also holds all its tabs and its open messages: {wanted}, not {detailed}.",
+        f"For one boundary a snapshot holds no other task, but its tabs and open messages: {wanted}, not {detailed}.",
     )
     foreign = _ids((await sut.store.snapshot(WORKSPACE, task_id(3))).records)
-    require(set(foreign) == roots, f"A snapshot must not show a boundary of another workspace: {foreign}.")
+    require(
+        set(foreign) == {repo.repo_id},
+        f"A snapshot must not show a boundary of another workspace: {foreign}.",
+    )
 
 
 async def check_ready_tabs_with_their_tasks(sut: StoreUnderTest) -> None:

@@ -85,7 +85,7 @@ class _Demo:
         rule = rests.of_message(receipt.message_id or "", receipt.tab_id or "")
         wanted = Wanted(receipt.task_id, rule, workspace, until_collected=True)
         rest = await follow(dock, wanted, self._view())
-        task = (await dock.task(receipt.task_id)).task
+        task = (await dock.task(receipt.task_id, workspace=workspace)).task
         if rest.ok and task.head is None:
             rest = Rest(ok=False, reason="no commit came of it")
         return _Ended(task, rest, tuple(await self._log(task)))

@@ -17,7 +17,6 @@ from attrs import evolve, field, frozen, mutable
 from taskdock.adapters.entry.cli import past
 from taskdock.adapters.entry.cli.live import Line, Live, Taken, take
 from taskdock.adapters.entry.cli.rests import Rest, Rule
-from taskdock.core.errors import NotFound
 from taskdock.core.history import HistoryKind
 from taskdock.core.intents import CollectWork
 from taskdock.core.task import WAIT_REPO, TaskStatus
@@ -83,9 +82,7 @@ class View(Protocol):
 
 async def follow(dock: Dock, wanted: Wanted, view: View) -> Rest:
     """Watch until the rule says that it came to rest; NotFound when the workspace has no such task."""
-    task = (await dock.task(wanted.task_id)).task
-    if task.workspace != wanted.workspace:
-        raise NotFound(f"There is no task {task.id!r} in the workspace {wanted.workspace!r}.")
+    task = (await dock.task(wanted.task_id, workspace=wanted.workspace)).task
     shielded = Shielded(view)
     changes = dock.watch(task=task.id, workspace=wanted.workspace)
     try:
@@ -193,7 +190,7 @@ class _Watch:
             repo = await self.dock.repo(task.repo_id, workspace=self.wanted.workspace)
             self._live = evolve(self._live, repo=repo)
         else:
-            waits_for = (await self.dock.task(task.id)).waits_for
+            waits_for = (await self.dock.task(task.id, workspace=self.wanted.workspace)).waits_for
             self._live = evolve(self._live, waits_for=waits_for)
 
     async def _take_past(self) -> None:
@@ -222,7 +219,7 @@ class _Watch:
     async def _take_past_items(self) -> None:
         """What was said so far, tab by tab; it stands between how the task came up and what has come of it."""
         for tab_id in list(self._live.tabs):
-            async for items in past.items(self.dock, tab_id):
+            async for items in past.items(self.dock, tab_id, self.wanted.workspace):
                 taken = take(self._live, Spoken(0, tab_id, items))
                 self._live = taken.live
                 await self._show(taken)

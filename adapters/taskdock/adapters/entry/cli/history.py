@@ -63,7 +63,7 @@ async def _follow(dock: Dock, boundary: str | None, number: int, invocation: Inv
 async def _boundary(dock: Dock, named: str, workspace: str) -> str:
     """The id of the task or repo that is named; NotFound when there is neither."""
     if named.startswith("task-"):
-        return (await dock.task(named)).task.id
+        return (await dock.task(named, workspace=workspace)).task.id
     return (await dock.repo(named_repo(named), workspace=workspace)).id
 
 

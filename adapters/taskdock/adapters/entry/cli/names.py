@@ -36,11 +36,11 @@ def text_of(argument: str) -> str:
         raise click.UsageError(f"stdin is not text: {error}") from error
 
 
-async def first_open_tab(dock: Dock, named: str) -> str:
+async def first_open_tab(dock: Dock, named: str, workspace: str) -> str:
     """The tab itself, or of a task its first open tab. Conflict when it has none."""
     if named.startswith("tab-"):
         return named
-    view = await dock.task(named)
+    view = await dock.task(named, workspace=workspace)
     for tab in sorted(view.tabs, key=lambda tab: tab.number):
         if tab.is_open:
             return tab.id
@@ -51,13 +51,13 @@ async def first_open_tab(dock: Dock, named: str) -> str:
     )
 
 
-async def any_tab(dock: Dock, named: str) -> str:
+async def any_tab(dock: Dock, named: str, workspace: str) -> str:
     """The tab itself, or of a task its first one, an open one before a closed one."""
     if named.startswith("tab-"):
         if await dock.reads.task_of(named) is None:
             raise NotFound(f"There is no tab {named!r}.")
         return named
-    view = await dock.task(named)
+    view = await dock.task(named, workspace=workspace)
     tabs = sorted(view.tabs, key=lambda tab: (not tab.is_open, tab.number))
     if not tabs:
         raise NotFound(f"The task {named!r} has no tab.")

@@ -22,8 +22,8 @@ async def events(
         after = page[-1].number
 
 
-async def items(dock: Dock, tab_id: str, after: int = 0) -> AsyncIterator[tuple[Item, ...]]:
+async def items(dock: Dock, tab_id: str, workspace: str, after: int = 0) -> AsyncIterator[tuple[Item, ...]]:
     """Every transcript item of a tab after a position, in pages that are not empty."""
-    while page := tuple(await dock.transcript(tab_id, after=after, limit=_PAGE)):
+    while page := tuple(await dock.transcript(tab_id, after=after, limit=_PAGE, workspace=workspace)):
         yield page
         after = page[-1].position

@@ -66,7 +66,7 @@ def list_(context: click.Context, task_id: str) -> None:
     invocation = Invocation.of(context)
 
     async def work(dock: Dock) -> int:
-        view = await dock.task(task_id)
+        view = await dock.task(task_id, workspace=invocation.workspace)
         if invocation.json:
             tabs = [documents.shown_tab_document(view, tab) for tab in view.tabs]
             output.document({"tabs": tabs})

@@ -94,7 +94,7 @@ def show(context: click.Context, task_id: str) -> None:
     invocation = Invocation.of(context)
 
     async def work(dock: Dock) -> int:
-        view = await dock.task(task_id)
+        view = await dock.task(task_id, workspace=invocation.workspace)
         if invocation.json:
             output.document(documents.view_document(view))
             return 0
@@ -138,7 +138,7 @@ def send(context: click.Context, /, *, to: str, text: str, key: str | None, deta
 
     async def give(dock: Dock, invocation: Invocation) -> Given:
         since = dock.clock.now()
-        tab_id = await first_open_tab(dock, to)
+        tab_id = await first_open_tab(dock, to, invocation.workspace)
         receipt = await dock.send(tab_id, said, key=key, workspace=invocation.workspace)
         message_id = receipt.message_id or ""
         wants = Wanted(

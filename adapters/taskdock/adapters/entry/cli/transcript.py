@@ -35,14 +35,14 @@ def command(context: click.Context, of: str, *, follow: bool) -> None:
     invocation = Invocation.of(context)
 
     async def work(dock: Dock) -> int:
-        tab_id = await any_tab(dock, of)
+        tab_id = await any_tab(dock, of, invocation.workspace)
         if invocation.json and not follow:
-            output.document({"items": await _documents(dock, tab_id)})
+            output.document({"items": await _documents(dock, tab_id, invocation.workspace)})
             return 0
         writer = _Writer(json=invocation.json)
         position = 0
         try:
-            async for items in past.items(dock, tab_id):
+            async for items in past.items(dock, tab_id, invocation.workspace):
                 await writer.write(items)
                 position = items[-1].position
             if follow:
@@ -60,15 +60,15 @@ async def _follow(dock: Dock, tab_id: str, position: int, writer: "_Writer", inv
         # What was said between the last page and the snapshot is in no later change.
         if isinstance(seen, Spoken) and seen.tab_id != tab_id:
             continue
-        async for items in past.items(dock, tab_id, after=position):
+        async for items in past.items(dock, tab_id, invocation.workspace, after=position):
             await writer.write(items)
             position = items[-1].position
 
 
-async def _documents(dock: Dock, tab_id: str) -> list[Document]:
+async def _documents(dock: Dock, tab_id: str, workspace: str) -> list[Document]:
     """The items, with contiguous text of one kind joined: such an item has the position of its last piece."""
     joined: list[Item] = []
-    async for items in past.items(dock, tab_id):
+    async for items in past.items(dock, tab_id, workspace):
         for item in items:
             last = joined[-1] if joined else None
             if last is not None and item.kind in _JOINED and last.kind == item.kind:

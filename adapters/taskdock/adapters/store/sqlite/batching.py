@@ -1,6 +1,6 @@
 """Batching: what waits goes through one thread together, so that a hop there and back is paid once for all of it.
 
-Owns: the bounded queue of submissions, the loop that takes what waits, and telling each caller what became of its submission.
+Owns: the bounded queue of submissions, the loop that takes what waits, and telling each caller what became of it.
 Never: a submission without an answer; what cannot be carried out ends in an error for its caller.
 Reads as: committer.py, readers.py -> `Batching.submit(submission)` -> `run` -> their `carry_out(batch)` on a thread.
 
@@ -35,7 +35,7 @@ class Submission(Generic[_T]):
 
 
 CarryOut = Callable[[list[Any]], Callable[[], None] | None]
-"""Gives every submission of a batch its result or error; what it returns is called in the event loop after all were told."""
+"""Gives every submission its result or error; what it returns is called in the event loop after all were told."""
 
 
 class Batching:
@@ -51,7 +51,7 @@ class Batching:
         self._limiter = anyio.CapacityLimiter(1)
 
     async def submit(self, submission: Submission[_T]) -> _T:
-        """Wait for the submission's result or raise its error; WaitingRoomFull when too much waits, StoreError once closed."""
+        """Wait for the result or raise the error; WaitingRoomFull when too much waits, StoreError once closed."""
         if self._closing:
             raise StoreError("The store is closed.")
         if len(self._waiting) >= self._waiting_max:

@@ -26,7 +26,7 @@ _PAUSE_SECONDS_MAX = 0.25
 
 @frozen
 class Limits:
-    """What a store allows: `waiting_max` writes (and as many look-ups) that wait, long reads at once, and a wait for a lock."""
+    """What a store allows: how many writes (and look-ups) wait, how many long reads run, how long a lock is waited for."""
 
     waiting_max: int = 10_000
     long_reads: int = 3

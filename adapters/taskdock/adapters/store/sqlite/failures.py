@@ -35,18 +35,18 @@ _BUGS = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
 
 
 class WaitingRoomFull(StoreError, CapacityExceeded):
-    """More writes wait than the store lets wait: for a scheduler a StoreError, for a client one that says when to come back."""
+    """More waits than the store lets wait: for a scheduler a StoreError, for a client an error that says when to come."""
 
     def __init__(self, waiting: int, *, retry_after_seconds: float) -> None:
         CapacityExceeded.__init__(
             self,
-            f"{waiting:,} writes wait for the store already; come back in {retry_after_seconds:g} s.",
+            f"{waiting:,} calls wait for the store already; come back in {retry_after_seconds:g} s.",
             retry_after_seconds=retry_after_seconds,
         )
 
 
 def translate(error: sqlite3.Error) -> TaskdockError | InvariantViolated:
-    """Make of SQLite's error one of ours: a StoreError, or InvariantViolated where only a bug of ours can be the cause."""
+    """Make one of ours of SQLite's error: a StoreError, or InvariantViolated where only a bug of ours can be the cause."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if code & _PRIMARY in _BUGS:

@@ -40,7 +40,7 @@ class SqliteQueue:
     async def claim(
         self, room: Mapping[str, int], now: datetime, deadlines: Mapping[str, float]
     ) -> Sequence[Claimed]:
-        """Take due intents, oldest first, within the room of each lane. Wakes nobody: what is left is not claimable now."""
+        """Take due intents, oldest first, within each lane's room. Wakes nobody: what is left is not claimable now."""
         unit = partial(claims.claim, room=dict(room), now=now, deadlines=dict(deadlines))
         return await self._database.committer.submit(unit, changes_work=False)
 

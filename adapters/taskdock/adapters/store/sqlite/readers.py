@@ -4,8 +4,8 @@ Owns: how many reads run at once, and that each is complete before its connectio
 Never: a cursor that outlives its read; a half-read one would pin SQLite's log.
 Reads as: store.py, reads.py, queue.py -> `Readers.look_up` or `Readers.run` -> a thread -> sqlite3.
 
-A hop to a thread costs more than a look-up, so those that wait go together, on a connection of their own. What may take long
-(lists, transcripts, snapshots) has a hop to itself and no look-up behind it.
+A hop to a thread costs more than a look-up, so those that wait go together, on a connection of their own. What may take
+long (lists, transcripts, snapshots) has a hop to itself and no look-up behind it.
 """
 
 import sqlite3
@@ -35,7 +35,7 @@ class Readers:
         self.batching = Batching(self._look_up, waiting_max=waiting_max, batch_max=_LOOK_UPS_AT_ONCE)
 
     async def look_up(self, read: Read[_T]) -> _T:
-        """Run a read of a few rows found by key, together with others that wait. Raises StoreError, or what the read raises."""
+        """Run a read of few rows, together with others that wait. Raises StoreError, or what the read raises."""
         return await self.batching.submit(Submission(read))
 
     async def run(self, read: Read[_T]) -> _T:

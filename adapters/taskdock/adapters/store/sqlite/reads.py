@@ -29,6 +29,7 @@ from taskdock.ports.store import FeedEntry, Item, KeyUsed, Snapshot, StoredEvent
 
 _OWNER = "SELECT value FROM meta WHERE name = 'owner'"
 _TASKS = "SELECT body, version FROM task WHERE workspace = ? ORDER BY created_at DESC, id DESC LIMIT ?"
+_ONE_TASK = "SELECT body, version FROM task WHERE workspace = ? AND id = ?"
 _TASKS_BEFORE = (
     "SELECT body, version FROM task WHERE workspace = ? "
     "AND (created_at, id) < (SELECT created_at, id FROM task WHERE id = ?) ORDER BY created_at DESC, id DESC LIMIT ?"
@@ -130,14 +131,14 @@ class SqliteReads:
 
     async def feed(self, after: int, *, limit: int = 500) -> Sequence[FeedEntry]:
         """Entries after a position."""
-        return await self._list(_entries, _FEED, after, limit)
+        return _entries(await self._look_up(_FEED, after, limit))
 
     async def position(self) -> int:
         """The last position."""
         return await self._database.readers.look_up(last_position)
 
     async def snapshot(self, workspace: str, boundary: str | None = None) -> Snapshot:
-        """Repos by name, tasks newest first, and for one boundary of this workspace its tabs and open messages."""
+        """Repos by name, tasks newest first; for one boundary of this workspace only it, with its tabs and open messages."""
         return await self._database.readers.run(partial(_snapshot, workspace=workspace, boundary=boundary))
 
     async def key(self, workspace: str, key: str) -> KeyUsed | None:
@@ -201,7 +202,10 @@ def _snapshot(connection: sqlite3.Connection, workspace: str, boundary: str | No
     try:
         position = last_position(connection)
         repos = rows(connection, _REPOS, (workspace,))
-        tasks = rows(connection, _TASKS, (workspace, _WHOLE_WORKSPACE))
+        if boundary is None:
+            tasks = rows(connection, _TASKS, (workspace, _WHOLE_WORKSPACE))
+        else:
+            tasks = rows(connection, _ONE_TASK, (workspace, boundary))
         tabs = rows(connection, _TABS, (boundary,))
         messages = rows(connection, _OPEN_MESSAGES, (boundary,))
     finally:

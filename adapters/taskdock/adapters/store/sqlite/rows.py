@@ -50,7 +50,7 @@ def read_json(text: str) -> dict[str, Any]:
 
 
 def read_intent(columns: Iterable[Any]) -> Intent:
-    """Make an intent of the values of `INTENT_COLUMNS`; SchemaMismatch when its body is of a kind this code does not know."""
+    """Make an intent of the values of `INTENT_COLUMNS`; SchemaMismatch when its body is of a kind that is not known here."""
     id_, boundary, workspace, subject, lane, body, attempt, created, not_before, deadline, issue, started = (
         columns
     )

@@ -28,7 +28,7 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
 
 
 def bring_up(connection: sqlite3.Connection) -> None:
-    """Migrate the store unless it is current; of several processes that try at once, one does it and the others find it done."""
+    """Migrate the store unless it is current; of several processes at once, one does it and the others find it done."""
     if _version(connection) == VERSION:
         return
     # Only a store that is behind pays the 80 ms that this import takes.
