@@ -18,6 +18,7 @@ from taskdock.core.errors import (
     InvalidCommand,
     NotFound,
 )
+from taskdock.services.feed import Happened
 from taskdock.services.sites import Site, Sites
 from taskdock.services.tools import Outside
 
@@ -201,6 +202,22 @@ async def test_an_unknown_remote_is_registered_with_the_task_or_not_at_all(confi
         after = await dock.repos()
     assert [repo.id for repo in repos] == [receipt.repo_id] == [repo.id for repo in after]
     assert {same.repo_id, spelled.repo_id} == {receipt.repo_id}
+
+
+async def test_a_watch_goes_on_from_a_receipt(config: Config) -> None:
+    """From a receipt's position a watch brings what came after it, in order, and nothing from before."""
+    async with app.open(config, schedule=False) as dock:
+        created = await dock.create_task(repo=REMOTE, prompt="Add a note")
+        await dock.send(created.tab_id or "", "And more")
+        await dock.kill_task(created.task_id)
+        happened = []
+        async for seen in dock.watch(task=created.task_id, after=created.position):
+            if isinstance(seen, Happened):
+                happened.append(seen.happened.event.kind.value)
+            if happened[-1:] == ["task.killed"]:
+                break
+    assert happened[0] == "message.sent"
+    assert "task.created" not in happened
 
 
 async def test_another_workspace_sees_and_changes_nothing(config: Config) -> None:
