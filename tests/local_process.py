@@ -9,6 +9,8 @@ import itertools
 import json
 import os
 import secrets
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -131,6 +133,16 @@ def processes(root: Path, name: str) -> set[int]:
     wanted = f"HOME={root / name / 'home'}".encode()
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return {pid for pid in pids if _runs_with(pid, wanted)}
+
+
+async def killed(pid: int) -> None:
+    """SIGKILL a process and wait until the kernel says that it has ended; on its way out it has no environment already."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: select.select([descriptor], [], [], 0)[0])
+    finally:
+        os.close(descriptor)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from local_process import OWNER, new_spec, processes, running_sandbox, sandboxes, service, until
+from local_process import OWNER, killed, new_spec, processes, running_sandbox, sandboxes, service
 from taskdock.adapters.sandbox.local import provider, services
 from taskdock.adapters.sandbox.local.health import Verdict, await_health
 from taskdock.adapters.sandbox.local.process_table import ProcessTable
@@ -204,8 +204,8 @@ async def test_child_left_by_a_dead_leader_is_ended(tmp_path: Path, spec: Sandbo
     adapter = sandboxes(tmp_path)
     await adapter.ensure_service(spec.ref, left)
     before = sleepers(figure)
-    os.kill(json.loads(record(tmp_path, spec).read_text())["pid"], signal.SIGKILL)
-    await until(lambda: len(processes(tmp_path, spec.ref.name)) == 1)
+    await killed(json.loads(record(tmp_path, spec).read_text())["pid"])
+    assert len(processes(tmp_path, spec.ref.name)) == 1
     with pytest.raises(Unreachable):
         await adapter.endpoint(spec.ref, "server")
     await adapter.ensure_service(spec.ref, left)
