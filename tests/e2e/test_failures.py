@@ -154,3 +154,35 @@ async def test_a_sandbox_lost_while_running_is_an_error_and_a_retry_makes_it_aga
     assert failed.task.failure is not None
     assert failed.task.failure.step == "running"
     assert again.task.status.value == "running"
+
+
+async def test_a_prompt_that_nobody_can_tell_of_is_not_sent_again(place: Installation, remote: Path) -> None:
+    """The answer to a prompt is lost and the agent cannot be asked: the message says so, and only the user sends again."""
+    place.fail("gateway.prompt", "unknown the line broke")
+    place.fail("gateway.delivery", "unreachable the server is gone")
+    async with place.open() as dock:
+        receipt = await dock.create_task(repo=str(remote), prompt="Add a note")
+        view = await see(dock, receipt.task_id, lambda view: view.tabs[0].held, "a held queue")
+        messages = await dock.messages(receipt.tab_id or "")
+        view = await see(
+            dock, receipt.task_id, lambda view: view.tabs[0].status.value == "ready", "a new session"
+        )
+    assert [(message.status.value, message.reason) for message in messages] == [
+        ("failed", "delivery_unknown")
+    ]
+    assert view.tabs[0].session == 2
+
+
+async def test_a_prompt_that_was_proven_not_sent_is_sent(place: Installation, remote: Path) -> None:
+    """The answer to a prompt is lost before the agent saw it: the evidence says so, and it is sent in the next try."""
+    place.fail("gateway.prompt", "unknown the line broke")
+    async with place.open() as dock:
+        receipt = await dock.create_task(repo=str(remote), prompt="demo: echo hello")
+        await see(
+            dock,
+            receipt.task_id,
+            lambda view: view.tabs[0].last_end is not None and view.tabs[0].last_end.value == "completed",
+            "a completed turn",
+        )
+        messages = await dock.messages(receipt.tab_id or "")
+    assert [message.status.value for message in messages] == ["delivered"]

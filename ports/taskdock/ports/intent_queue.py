@@ -37,7 +37,8 @@ class IntentQueue(Protocol):
         """At the start of the only scheduler: no execution runs any more. Returns how many were taken back.
 
         Running intents become claimable again (their issue rises with the next claim, `started` stays); cancelled ones
-        are removed.
+        are removed. Every deadline is forgotten, and set anew by the next claim: time in which nobody worked does not
+        count, else work would fail after a long pause without one attempt.
         """
         ...
 

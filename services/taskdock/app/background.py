@@ -80,9 +80,10 @@ class Background:
                 yield
             except Exception as error:  # noqa: BLE001 - raised again below, outside the group that would wrap it
                 failure = error
-            with anyio.CancelScope(shield=True):
-                if self._scheduler is not None:
-                    await self._scheduler.drain(self.drain_seconds)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    if self._scheduler is not None:
+                        await self._scheduler.drain(self.drain_seconds)
             group.cancel_scope.cancel()
         if failure is not None:
             raise failure

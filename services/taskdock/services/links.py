@@ -8,6 +8,7 @@ The agent's ring is replayed on every attach, so a link can be dropped and made 
 has are left out there, receipts and replies of earlier prompts are seen again.
 """
 
+import logging
 from collections.abc import Sequence
 
 import anyio
@@ -15,11 +16,17 @@ import anyio.abc
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import field, frozen, mutable
 
-from taskdock.core.change import Change
-from taskdock.core.errors import OutcomeUnknown, PortError, StoreError, TaskdockError, Transient
+from taskdock.core.errors import (
+    InvariantViolated,
+    OutcomeUnknown,
+    PortError,
+    StoreError,
+    TaskdockError,
+    Transient,
+)
 from taskdock.core.inputs import SandboxLost, SessionLost
 from taskdock.core.intents import Sandbox
-from taskdock.core.tab import READY, Tab
+from taskdock.core.tab import CLOSED, ERROR_SESSION, ERROR_TASK, READY, Tab
 from taskdock.core.task import Task
 from taskdock.ports.agent import (
     AgentEvent,
@@ -37,13 +44,16 @@ from taskdock.ports.sandbox import Phase
 from taskdock.ports.store import NewItem, Reads, Store
 from taskdock.services.sandboxes import conversation_of, ref_of
 from taskdock.services.sites import Sites
-from taskdock.services.stepping import Stepper
+from taskdock.services.stepping import Decision, Stepper
 
 SERVICE = "sandbox-agent"
 _BATCH_MAX = 200
 _REATTACH_MAX = 4
 """How often a broken connection is made again before the session counts as lost."""
 _REATTACH_PAUSE_SECONDS = 0.1
+_TELL_PAUSE_SECONDS_MAX = 5.0
+_OVER = (ERROR_TASK, ERROR_SESSION, CLOSED)
+_LOG = logging.getLogger(__name__)
 
 
 @frozen
@@ -74,6 +84,8 @@ class AgentLink:
     """Why nothing more will come."""
     received: set[str] = field(factory=set)
     replies: dict[str, Replied] = field(factory=dict)
+    has_progressed: bool = False
+    """Whether anything came since the connection was made."""
     _changed: anyio.Event = field(factory=anyio.Event)
 
     def wake(self) -> None:
@@ -142,19 +154,32 @@ class Links:
         self._group.start_soon(self._keep, link, name=f"link {followed.tab_id}")
         return link
 
-    def _on_change(self, change: Change) -> None:
-        """A tab that became ready is followed; one that is not ready any more is let go."""
-        for tab in change.records:
-            if isinstance(tab, Tab) and tab.at != READY and not tab.turn.started_at:
-                link = self._links.pop(tab.id, None)
-                if link is not None:
-                    link.scope.cancel()
+    def _on_change(self, decision: Decision) -> None:
+        """A tab that is ready is followed; one whose session is over or not wanted any more is let go."""
+        for tab in decision.change.records:
+            if not isinstance(tab, Tab):
+                continue
+            if tab.at == READY:
+                self.follow(Followed.of(decision.record(Task, tab.task_id), tab))
+            elif tab.turn.started_at is None:
+                self._let_go(tab)
+
+    def _let_go(self, tab: Tab) -> None:
+        link = self._links.get(tab.id)
+        if link is not None and (tab.at in _OVER or link.followed.session != tab.session):
+            del self._links[tab.id]
+            link.scope.cancel()
 
     async def _keep(self, link: AgentLink) -> None:
         """Follow until the session is over, making a broken connection again a bounded number of times."""
         try:
             with link.scope:
                 await self._follow_to_the_end(link)
+        except InvariantViolated:
+            raise
+        except Exception:  # noqa: BLE001 - told below
+            # What one sandbox sends must not end every other task; its turn ends as unknown, and its tab heals by that.
+            _LOG.exception("the link of %s failed", link.followed.tab_id)
         finally:
             link.over = link.over or "the session is not followed any more"
             link.attached.set()
@@ -163,14 +188,19 @@ class Links:
                 del self._links[link.followed.tab_id]
 
     async def _follow_to_the_end(self, link: AgentLink) -> None:
-        reason = "the agent's stream ended"
-        for attempt in range(_REATTACH_MAX):
+        """Follow; a connection that brought something and broke begins a new count of tries."""
+        tries = 0
+        while True:
+            link.has_progressed = False
             try:
                 reason = await self._follow_once(link)
                 break
             except (Transient, StoreError) as error:
                 reason = str(error)
-                await anyio.sleep(_REATTACH_PAUSE_SECONDS * 2**attempt)
+                tries = 1 if link.has_progressed or isinstance(error, StoreError) else tries + 1
+                if tries >= _REATTACH_MAX:
+                    break
+                await anyio.sleep(_REATTACH_PAUSE_SECONDS * 2**tries)
             except PortError as error:
                 reason = error.reason
                 break
@@ -225,6 +255,7 @@ class Links:
                 link.replies[event.request_id] = event
             elif isinstance(event, AgentExited):
                 exited = event.detail
+        link.has_progressed = True
         link.wake()
         return exited
 
@@ -251,7 +282,19 @@ class Links:
         )
 
     async def _tell_lost(self, followed: Followed, reason: str) -> None:
-        """Tell the task what was lost: its sandbox when the provider says so, else this session."""
+        """Tell the task what was lost, until the store has taken it: its sandbox when the provider says so, else this session."""
+        pause = _REATTACH_PAUSE_SECONDS
+        while True:
+            try:
+                await self._tell_lost_once(followed, reason)
+            except StoreError:
+                _LOG.exception("the store did not take the loss of %s; telling it again", followed.tab_id)
+                await anyio.sleep(pause)
+                pause = min(pause * 2, _TELL_PAUSE_SECONDS_MAX)
+            else:
+                return
+
+    async def _tell_lost_once(self, followed: Followed, reason: str) -> None:
         try:
             if await self.tell_if_sandbox_lost(followed.sandbox):
                 return

@@ -14,7 +14,7 @@ import attrs
 from attrs import evolve
 
 from taskdock.core import inputs
-from taskdock.core.errors import IdempotencyKeyReused, InvalidCommand
+from taskdock.core.errors import CommandRejected, IdempotencyKeyReused, InvalidCommand
 from taskdock.ports.store import KeyUsed, Reads
 from taskdock.services.receipts import RepoReceipt, TabReceipt, TaskReceipt
 from taskdock.services.stepping import Decision, Keyed, KeyWasUsed, Stepper
@@ -59,6 +59,12 @@ class Request(Generic[_ReceiptT]):
             applied = await stepper.submit(commands, self._keyed(receipt))
         except KeyWasUsed as error:
             return self._replayed(error.used)
+        except CommandRejected:
+            # The same request may have won meanwhile, and what it changed is why this one does not fit any more.
+            replayed = await self.replay(reads)
+            if replayed is None:
+                raise
+            return replayed
         position = await reads.position() if applied.position is None else applied.position
         return evolve(receipt(applied.decision), position=position)
 

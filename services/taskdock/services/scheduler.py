@@ -10,23 +10,25 @@ cancelled, or when the scheduler drains. An outcome that the store cannot take n
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 
 import anyio
 import anyio.abc
 from attrs import field, frozen, mutable
 
-from taskdock.core.change import Change
 from taskdock.core.errors import InvariantViolated, PortError, StoreError
 from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported, Succeeded
 from taskdock.core.intents import Intent, SendPrompt, Wake
 from taskdock.ports.intent_queue import IntentQueue
 from taskdock.services.execution import Execution, NotWanted, failure_of
 from taskdock.services.executors.catalogue import EXECUTORS
+from taskdock.services.stepping import Decision
 from taskdock.services.tools import Tools
 
 _LOG = logging.getLogger(__name__)
 _STORE_PAUSE_SECONDS = 0.1
 _STORE_PAUSE_SECONDS_MAX = 5.0
+_HAND_BACK_SECONDS_MAX = 5.0
 _IDLE_SECONDS_MAX = 60.0
 """The longest the loop sleeps when nothing is due: a guard against a hint that was lost."""
 
@@ -96,13 +98,21 @@ class Scheduler:
         self.wake()
         with anyio.move_on_after(grace_seconds):
             while any(not isinstance(one.intent.body, SendPrompt | Wake) for one in self._running.values()):
-                self._woken = anyio.Event()
-                await self._woken.wait()
-        for one in self._running.values():
+                await self._next_end()
+        for one in list(self._running.values()):
             one.scope.cancel()
+        with anyio.move_on_after(_HAND_BACK_SECONDS_MAX):
+            while self._running:
+                await self._next_end()
 
-    def _on_change(self, change: Change) -> None:
+    async def _next_end(self) -> None:
+        """Wait until some execution has ended."""
+        self._woken = anyio.Event()
+        await self._woken.wait()
+
+    def _on_change(self, decision: Decision) -> None:
         """A commit of this process: end what it cancelled, and look for what it ordered."""
+        change = decision.change
         for intent_id in change.cancelled:
             if intent_id in self._running:
                 self._running[intent_id].scope.cancel()
@@ -112,22 +122,22 @@ class Scheduler:
     async def _claim(self, group: anyio.abc.TaskGroup) -> None:
         """Claim what there is room for; when there is nothing, sleep until woken or until the next one is due."""
         self._woken = anyio.Event()
+        now = self.tools.clock.now()
         try:
-            claimed = await self._claim_now()
+            claimed = await self._claim_now(now)
+            for intent in claimed:
+                if self._draining:
+                    await self.queue.release(intent.id, intent.issue)
+                    continue
+                self._running[intent.id] = _Running(intent)
+                group.start_soon(self._execute, self._running[intent.id], name=intent.id)
+            if not claimed and not self._draining:
+                await self._sleep(now)
         except StoreError:
             _LOG.exception("the store could not be asked for intents; trying again")
             await anyio.sleep(_STORE_PAUSE_SECONDS_MAX)
-            return
-        for intent in claimed:
-            if self._draining:
-                await self.queue.release(intent.id, intent.issue)
-                continue
-            self._running[intent.id] = _Running(intent)
-            group.start_soon(self._execute, self._running[intent.id], name=intent.id)
-        if not claimed and not self._draining:
-            await self._sleep()
 
-    async def _claim_now(self) -> list[Intent]:
+    async def _claim_now(self, now: datetime) -> list[Intent]:
         for intent_id in await self.queue.cancelled():
             if intent_id in self._running:
                 self._running[intent_id].scope.cancel()
@@ -136,13 +146,12 @@ class Scheduler:
             counts[one.intent.lane] = counts.get(one.intent.lane, 0) + 1
         figures = self.tools.stepper.figures.intents
         deadlines = {kind: figure.deadline_seconds for kind, figure in figures.items()}
-        now = self.tools.clock.now()
         return [one.intent for one in await self.queue.claim(self.lanes.room(counts), now, deadlines)]
 
-    async def _sleep(self) -> None:
-        now = self.tools.clock.now()
-        due = await self.queue.next_due_at(now)
-        pause = _IDLE_SECONDS_MAX if due is None else (due - now).total_seconds()
+    async def _sleep(self, claimed_at: datetime) -> None:
+        """Sleep until woken or until the next one is due, seen from the claim: what fell due since was not claimed."""
+        due = await self.queue.next_due_at(claimed_at)
+        pause = _IDLE_SECONDS_MAX if due is None else (due - self.tools.clock.now()).total_seconds()
         with anyio.move_on_after(min(max(pause, 0.0), _IDLE_SECONDS_MAX)):
             await self._woken.wait()
 

@@ -74,7 +74,7 @@ class Keyed:
         return IdempotencyKey(self.workspace, self.key, self.body_digest, self.answer(first))
 
 
-Listener = Callable[[Change], None]
+Listener = Callable[[Decision], None]
 """Called in the event loop after a commit of this process; must not block."""
 
 
@@ -134,7 +134,7 @@ class Stepper:
     def _applied(self, decision: Decision, position: int) -> Applied:
         if decision.change.ignored is None:
             for listener in self.listeners:
-                listener(decision.change)
+                listener(decision)
         return Applied(decision, position)
 
 

@@ -7,9 +7,10 @@ Reads as: scheduler -> `send_prompt` -> link (proof, end), gateway (send) -> Tur
 
 import anyio
 
-from taskdock.core.errors import OutcomeUnknown, Permanent, Transient, Unreachable
+from taskdock.core.errors import OutcomeUnknown, Permanent, PortError, Transient, Unreachable
 from taskdock.core.inputs import TurnEnd, TurnEnded
 from taskdock.core.intents import SendPrompt
+from taskdock.core.message import DELIVERED, Message
 from taskdock.ports.agent import Conversation, Delivery, ItemKind, StopReason
 from taskdock.ports.sandbox import Endpoint
 from taskdock.ports.store import NewItem
@@ -33,57 +34,75 @@ async def send_prompt(body: SendPrompt, execution: Execution, tools: Tools) -> T
     maybe_sent = execution.intent.started
     await execution.start()
     conversation = conversation_of(body.sandbox, body.tab_id, body.session, body.agent)
-    try:
-        with anyio.fail_after(NOT_CALLED_SECONDS_MAX):
-            endpoint, link = await _reach(body, tools, maybe_sent=maybe_sent)
-            was_sent = maybe_sent and await _was_sent(body, tools, endpoint, conversation, link)
-    except TimeoutError as error:
-        if maybe_sent:
-            raise OutcomeUnknown(
-                "The agent did not answer whether it has the message from before."
-            ) from error
-        raise Transient("not_called: the agent could not be reached in time; nothing was sent.") from error
+    if maybe_sent:
+        endpoint, link, was_sent = await _find_again(body, tools, conversation)
+    else:
+        endpoint, link = await _reach_in_time(body, tools)
+        was_sent = False
     if not was_sent:
-        await _send(body, tools, endpoint, conversation)
+        await _send(body, tools, endpoint, conversation, link)
     await link.until_seen(body.message_id)
     await execution.delivered()
     replied = await link.until_replied(body.message_id)
     return TurnEnded(_TURN_END[replied.stop], replied.detail)
 
 
-async def _reach(body: SendPrompt, tools: Tools, *, maybe_sent: bool) -> tuple[Endpoint, AgentLink]:
+async def _reach(body: SendPrompt, tools: Tools) -> tuple[Endpoint, AgentLink]:
     """Find the server and follow the session before anything is sent, so that nothing of the turn is missed."""
     site = tools.sites.of(body.sandbox)
-    try:
-        endpoint = await site.access.endpoint(ref_of(body.sandbox), SERVICE)
-    except Unreachable as error:
-        if maybe_sent:
-            raise OutcomeUnknown(
-                f"The agent's server is gone, and with it the proof: {error.reason}"
-            ) from error
-        raise
+    endpoint = await site.access.endpoint(ref_of(body.sandbox), SERVICE)
     link = tools.links.follow(Followed(body.sandbox, body.tab_id, body.agent, body.session, body.session_id))
     await link.attached.wait()
-    if link.over is not None and not maybe_sent:
+    return endpoint, link
+
+
+async def _reach_in_time(body: SendPrompt, tools: Tools) -> tuple[Endpoint, AgentLink]:
+    """Reach a session to which nothing was sent yet, or prove by giving up that nothing will be."""
+    try:
+        with anyio.fail_after(NOT_CALLED_SECONDS_MAX):
+            endpoint, link = await _reach(body, tools)
+    except TimeoutError as error:
+        raise Transient("not_called: the agent could not be reached in time; nothing was sent.") from error
+    if link.over is not None:
         raise Unreachable(link.over)
     return endpoint, link
 
 
-async def _was_sent(
+async def _find_again(
+    body: SendPrompt, tools: Tools, conversation: Conversation
+) -> tuple[Endpoint, AgentLink, bool]:
+    """Whether an earlier attempt's prompt reached the agent; whatever hinders the answer makes it unknown, never "no"."""
+    try:
+        endpoint, link = await _reach(body, tools)
+    except PortError as error:
+        raise OutcomeUnknown(
+            f"The agent cannot be asked for the message from before: {error.reason}"
+        ) from error
+    stored = await tools.reads.record("message", body.message_id)
+    if stored is not None and isinstance(stored.record, Message) and stored.record.at == DELIVERED:
+        link.received.add(body.message_id)
+        return endpoint, link, True
+    return endpoint, link, await _was_delivered(body, tools, endpoint, conversation, link)
+
+
+async def _was_delivered(
     body: SendPrompt, tools: Tools, endpoint: Endpoint, conversation: Conversation, link: AgentLink
 ) -> bool:
-    """Whether an earlier attempt's prompt reached the agent; OutcomeUnknown when nobody can tell."""
+    """The evidence; OutcomeUnknown when there is none, also when it could not be asked for."""
     if link.has_seen(body.message_id):
         return True
-    found = await tools.gateway.delivery(endpoint, conversation, body.message_id, body.agent_process)
+    try:
+        found = await tools.gateway.delivery(endpoint, conversation, body.message_id, body.agent_process)
+    except PortError as error:
+        raise OutcomeUnknown(f"Nobody can tell whether the agent has the message: {error.reason}") from error
     if found is Delivery.UNKNOWN:
-        raise OutcomeUnknown(
-            "An earlier attempt may have sent the message, and the agent's log does not tell."
-        )
+        raise OutcomeUnknown("The message may have been sent, and the agent's log does not tell.")
     return found is Delivery.SEEN
 
 
-async def _send(body: SendPrompt, tools: Tools, endpoint: Endpoint, conversation: Conversation) -> None:
+async def _send(
+    body: SendPrompt, tools: Tools, endpoint: Endpoint, conversation: Conversation, link: AgentLink
+) -> None:
     """Show the message in the transcript, then send it; a broken connection is settled by evidence."""
     text = await tools.reads.message_text(body.message_id)
     if text is None:
@@ -92,11 +111,8 @@ async def _send(body: SendPrompt, tools: Tools, endpoint: Endpoint, conversation
     try:
         await tools.gateway.prompt(endpoint, conversation, body.session_id, body.message_id, text)
     except OutcomeUnknown as error:
-        found = await tools.gateway.delivery(endpoint, conversation, body.message_id, body.agent_process)
-        if found is Delivery.NOT_SEEN:
+        if not await _was_delivered(body, tools, endpoint, conversation, link):
             raise Transient(f"The message was not sent: {error.reason}") from error
-        if found is Delivery.UNKNOWN:
-            raise
 
 
 def _user_item(body: SendPrompt, text: str, tools: Tools) -> NewItem:

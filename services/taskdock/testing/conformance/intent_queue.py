@@ -101,6 +101,19 @@ async def check_deadline_is_set_once(sut: StoreUnderTest) -> None:
     require(bare == [None], f"A kind that deadlines do not name must get none, not {bare}.")
 
 
+async def check_recover_gives_fresh_time(sut: StoreUnderTest) -> None:
+    """After a restart a step's time begins anew, so that nothing fails for time in which nobody worked."""
+    await _order(sut, wake(task_id(1), 1, deadline_at=NOW + timedelta(seconds=5)))
+    await _claim(sut, {"*": 9})
+    await sut.store.recover()
+    later = NOW + timedelta(hours=1)
+    deadlines = [one.deadline_at for one in await _claim(sut, {"*": 9}, later)]
+    require(
+        deadlines == [later + timedelta(seconds=60)],
+        f"The first claim after `recover` must set the deadline anew, not keep {deadlines}.",
+    )
+
+
 async def check_nothing_before_its_time(sut: StoreUnderTest) -> None:
     """An intent is handed out from its `not_before` on, also when the clock was set back; until then its time is told."""
     times = (None, NOW + 2 * _LATER, NOW + _LATER)
@@ -321,6 +334,7 @@ QUEUE_CHECKS: tuple[StoreCheck, ...] = (
     check_released_after_cancel_is_gone,
     check_end_of_running_changes_nothing,
     check_recover_takes_back,
+    check_recover_gives_fresh_time,
     check_claims_at_once_share_nothing,
     check_report_counts,
 )

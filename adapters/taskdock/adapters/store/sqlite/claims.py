@@ -57,6 +57,7 @@ _TAKE = "UPDATE intent SET status = 'running', issue = ?, deadline_at = ? WHERE 
 _RELEASE = "UPDATE intent SET status = 'open' WHERE id = ? AND issue = ? AND status = 'running'"
 _END = "DELETE FROM intent WHERE id = ? AND issue = ? AND status = 'cancelled'"
 _TAKE_ALL_BACK = "UPDATE intent SET status = 'open' WHERE status <> 'open' AND status = 'running'"
+_FORGET_DEADLINES = "UPDATE intent SET deadline_at = NULL WHERE deadline_at IS NOT NULL"
 _END_ALL = "DELETE FROM intent WHERE status <> 'open' AND status = 'cancelled'"
 
 ANY_LANE = "*"
@@ -88,8 +89,9 @@ def end(connection: sqlite3.Connection, intent_id: str, issue: int) -> None:
 
 
 def recover(connection: sqlite3.Connection) -> int:
-    """Take every execution back; how many become claimable again."""
+    """Take every execution back, with fresh time for its steps; how many become claimable again."""
     connection.execute(_END_ALL)
+    connection.execute(_FORGET_DEADLINES)
     return connection.execute(_TAKE_ALL_BACK).rowcount
 
 
