@@ -58,6 +58,7 @@ _RELEASE = "UPDATE intent SET status = 'open' WHERE id = ? AND issue = ? AND sta
 _END = "DELETE FROM intent WHERE id = ? AND issue = ? AND status = 'cancelled'"
 _TAKE_ALL_BACK = "UPDATE intent SET status = 'open' WHERE status <> 'open' AND status = 'running'"
 _FORGET_DEADLINES = "UPDATE intent SET deadline_at = NULL WHERE deadline_at IS NOT NULL"
+"""Over the whole outbox, once at a start: every intent in it is claimed again anyway."""
 _END_ALL = "DELETE FROM intent WHERE status <> 'open' AND status = 'cancelled'"
 
 ANY_LANE = "*"
