@@ -37,6 +37,42 @@ class RetryTask:
 
 
 @frozen
+class StopTask:
+    """Bring the work out and stop the sandbox; its files stay."""
+
+
+@frozen
+class ResumeTask:
+    """Start a stopped task again."""
+
+
+@frozen
+class ArchiveTask:
+    """Bring the work out and release the sandbox; `force` gives up work that cannot be brought out."""
+
+    force: bool = False
+
+
+@frozen
+class UnarchiveTask:
+    """Provision an archived task again, on its branch and with its work."""
+
+
+@frozen
+class RenameTask:
+    """Give the task another title; its branch stays."""
+
+    title: str
+
+
+@frozen
+class SetBranch:
+    """Give the task another branch name, before it exists outside."""
+
+    branch: str
+
+
+@frozen
 class KillTask:
     """End the task for good; `force` gives up work that cannot be brought out."""
 
@@ -75,6 +111,80 @@ class SendMessage:
 
     tab_id: str
     message_id: str
+    text: str
+
+
+@frozen
+class RenameTab:
+    """Give the tab another name."""
+
+    tab_id: str
+    name: str
+
+
+@frozen
+class SetModel:
+    """Choose the model that the tab's agent uses from its next prompt on."""
+
+    tab_id: str
+    model: str
+
+
+@frozen
+class EditMessage:
+    """Change the text of a message that is still queued."""
+
+    tab_id: str
+    message_id: str
+    text: str
+
+
+@frozen
+class WithdrawMessage:
+    """Take a message back that is still queued."""
+
+    tab_id: str
+    message_id: str
+
+
+@frozen
+class ResumeQueue:
+    """Lift the hold on the tab's queue without sending anything more."""
+
+    tab_id: str
+
+
+@frozen
+class CancelTurn:
+    """Ask the agent to end the turn that runs in this tab."""
+
+    tab_id: str
+
+
+@frozen
+class AnswerPermission:
+    """Answer what the agent asked: `option_id` is one of the options offered, None rejects by cancelling."""
+
+    tab_id: str
+    permission_id: str
+    option_id: str | None
+
+
+@frozen
+class MarkRead:
+    """`principal` has read the tab up to this many ended turns."""
+
+    tab_id: str
+    principal: str
+    turns: int
+
+
+@frozen
+class SetDraft:
+    """Keep what `principal` is writing in this tab; an empty text drops it."""
+
+    tab_id: str
+    principal: str
     text: str
 
 
@@ -308,6 +418,26 @@ class SessionLost:
     tab_id: str
     session_id: str
     reason: str
+
+
+@frozen
+class PermissionOption:
+    """One answer that the agent offers; `kind` is ACP's: allow_once, allow_always, reject_once, reject_always."""
+
+    id: str
+    name: str
+    kind: str
+
+
+@frozen
+class PermissionAsked:
+    """The agent asks before it goes on with the turn of this message; `permission_id` is unique in the tab."""
+
+    tab_id: str
+    message_id: str
+    permission_id: str
+    title: str
+    options: tuple[PermissionOption, ...]
 
 
 @frozen

@@ -61,6 +61,14 @@ class EnsureAgent:
 
 
 @frozen
+class SessionSettings:
+    """What a session is told before it works: the agent's names of a model and of a permission mode, None for its own."""
+
+    model: str | None = None
+    permission_mode: str | None = None
+
+
+@frozen
 class CreateSession:
     """Ensure the tab's session, the `session`-th of this tab in this generation; earlier ones are ended first."""
 
@@ -68,6 +76,19 @@ class CreateSession:
     agent: str
     tab_id: str
     session: int
+    settings: SessionSettings = SessionSettings()
+
+
+@frozen
+class ResumeSession:
+    """Go on with the agent's session `session_id` in a new agent process, the `session`-th of this tab in this generation."""
+
+    sandbox: Sandbox
+    agent: str
+    tab_id: str
+    session: int
+    session_id: str
+    settings: SessionSettings = SessionSettings()
 
 
 @frozen
@@ -81,6 +102,7 @@ class SendPrompt:
     session_id: str
     agent_process: str
     message_id: str
+    settings: SessionSettings = SessionSettings()
 
 
 @frozen
@@ -92,6 +114,19 @@ class CancelTurn:
     tab_id: str
     session: int
     session_id: str
+
+
+@frozen
+class AnswerPermission:
+    """Give the agent the answer to what it asked; `option_id` None cancels the request, which is never an allowance."""
+
+    sandbox: Sandbox
+    agent: str
+    tab_id: str
+    session: int
+    session_id: str
+    permission_id: str
+    option_id: str | None
 
 
 @frozen
@@ -112,6 +147,20 @@ class CollectWork:
     repo_id: str
     branch: str
     quiesce: bool
+
+
+@frozen
+class ObserveSandbox:
+    """Look at the sandbox; nothing is changed."""
+
+    sandbox: Sandbox
+
+
+@frozen
+class StopSandbox:
+    """Ensure that nothing runs in the sandbox any more; its files stay where its provider keeps them."""
+
+    sandbox: Sandbox
 
 
 @frozen
