@@ -413,10 +413,14 @@ class Delivered:
 
 @frozen
 class SessionLost:
-    """The agent process of this session is gone."""
+    """The agent process of this session is gone.
+
+    A session is named by its number in its generation: resumed, it keeps the agent's own id in another process.
+    """
 
     tab_id: str
-    session_id: str
+    generation: int
+    session: int
     reason: str
 
 

@@ -399,7 +399,7 @@ def _delivered(draft: Draft, fact: inputs.Delivered) -> str | None:
 
 def _session_lost(draft: Draft, fact: inputs.SessionLost) -> str | None:
     tab = next((tab for tab in draft.all(Tab) if tab.id == fact.tab_id), None)
-    if tab is None or tab.session_id != fact.session_id:
+    if tab is None or (tab.generation, tab.session) != (fact.generation, fact.session):
         return "the tab has another session"
     trigger = "closing_over" if tab.at == tabs.CLOSING else "session_lost"
     if fire(tabs.MACHINE, TabCursor(draft, tab.id), trigger) is Fired.MOVED:
