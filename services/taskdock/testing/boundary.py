@@ -166,7 +166,7 @@ class Boundary:
 
 def _check_plain(event: HistoryEvent) -> None:
     """History is written and shown, never loaded: its data must survive as JSON, and its texts as UTF-8."""
-    if json.loads(encode(event).encode())["data"] != dict(event.data):
+    if json.loads(encode(event).encode()).get("data", {}) != dict(event.data):
         raise InvariantViolated(f"{event!r} holds what JSON does not")
 
 
