@@ -189,7 +189,8 @@ class LocalProcessSandboxes:
         if phase is Phase.ABSENT and discarded:
             phase, record = Phase.DESTROYING, discarded[0].read()
         reason = "It is only half made: ensure it again." if phase is Phase.PENDING else None
-        return Observation(ref, phase, read_at, reason=reason, labels={} if record is None else record.labels)
+        labels, created_at = ({}, None) if record is None else (record.labels, record.created_at)
+        return Observation(ref, phase, read_at, reason=reason, labels=labels, created_at=created_at)
 
     def _owned(self, owner: str) -> list[Observation]:
         discarded = {self._folders.name_before(one) for one in self._folders.discarded()}
