@@ -397,17 +397,9 @@ async def test_the_background_announces_a_box_before_it_ends_it(
 
 
 async def test_the_process_that_schedules_reaps(tmp_path: Path) -> None:
-    """With an interval in its config a box that nobody needs goes away by itself; with 0 it stays."""
+    """With an interval in its config, a box that nobody needs goes away by itself."""
     config = Config(home=tmp_path / "home", reap_seconds=0.01, reap_age_seconds=0.0)
-    for seconds, stays in ((0.0, True), (0.01, False)):
-        async with ports_of(config) as ports:
-            local = ports.sites.by_provider["local"].provider
-            async with open_dock(evolve(config, reap_seconds=seconds), outside=ports) as dock:
-                name = sandbox_name(dock.owner, UNKNOWN, 1)
-                ref = SandboxRef("local", name)
-                await local.ensure(SandboxSpec(ref, dock.owner, UNKNOWN, 1))
-                if stays:
-                    await anyio.sleep(0.1)
-                    assert (await local.observe(ref)).phase is Phase.RUNNING
-                else:
-                    await until(lambda: not (config.home / "sandboxes" / name).exists())
+    async with ports_of(config) as ports, open_dock(config, outside=ports) as dock:
+        ref = SandboxRef("local", sandbox_name(dock.owner, UNKNOWN, 1))
+        await ports.sites.by_provider["local"].provider.ensure(SandboxSpec(ref, dock.owner, UNKNOWN, 1))
+        await until(lambda: not (config.home / "sandboxes" / ref.name).exists())
