@@ -14,7 +14,8 @@ from attrs import evolve, frozen
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.history import HistoryEvent, HistoryKind, Json
 from taskdock.core.inputs import Failed, FailureClass
-from taskdock.core.intents import Body, Figures, Intent
+from taskdock.core.intents import Body, Figures, Intent, Wake
+from taskdock.core.step import Tries
 
 
 class Record(Protocol):
@@ -142,9 +143,14 @@ class Draft:
         self._history.append(HistoryEvent(kind, self.now, tab_id, data))
 
     def order(
-        self, body: Body, place: Place, *, not_before: datetime | None = None, after: Intent | None = None
+        self,
+        body: Body,
+        place: Place,
+        *,
+        not_before: datetime | None = None,
+        after: Intent | Tries | None = None,
     ) -> Intent:
-        """Order an intent: the first run of its kind, or with `after` the next run of that one."""
+        """Order an intent: the first run of its kind, or with `after` the run after that one."""
         self._runs += 1
         intent = Intent(
             id=f"{self.slice.boundary}#{self._runs}",
@@ -184,6 +190,20 @@ class Draft:
     def intents(self, kind: type[Body]) -> list[Intent]:
         """The open intents of a kind."""
         return [intent for intent in self.open.values() if isinstance(intent.body, kind)]
+
+    def of_tab(self, tab_id: str, *kinds: type[Body]) -> list[Intent]:
+        """The open intents of these kinds that name the tab."""
+        return [
+            intent
+            for intent in self.open.values()
+            if isinstance(intent.body, kinds) and getattr(intent.body, "tab_id", None) == tab_id
+        ]
+
+    def cancel_wakes(self, reason: str) -> None:
+        """Take back the wakes of this reason, and of every reason that goes on after it with a colon."""
+        for intent in list(self.open.values()):
+            if isinstance(intent.body, Wake) and f"{intent.body.reason}:".startswith(f"{reason}:"):
+                self.cancel(intent)
 
     def after(self, seconds: float) -> datetime:
         """The time `seconds` from now."""

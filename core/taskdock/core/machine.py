@@ -1,6 +1,6 @@
 """Machine: the bridge to `transitions`, so that a table of rows is the engine itself.
 
-Owns: `Row`, `guard`, `order`, `Cursor`, `build` and `fire`; every check that a table gets at import.
+Owns: `Row`, `guard`, `order`, `Cursor`, `build`, `fire` and `must_fire`; every check that a table gets at import.
 Never: a status assigned anywhere but in `Cursor.state` (tests/architecture reads the syntax tree for it).
 Reads as: a room (task.py, tab.py, ...) writes rows -> `build` -> its boundary calls `fire(MACHINE, cursor, trigger)`.
 
@@ -15,6 +15,8 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import field, frozen
 from transitions import Machine
+
+from taskdock.core.errors import InvariantViolated
 
 NEW = "new"
 """The pseudo-state of a record that does not exist yet."""
@@ -112,6 +114,13 @@ def fire(machine: Machine, cursor: Cursor, trigger: str) -> Fired:
     if event is None or cursor.state not in event.transitions:
         return Fired.UNDEFINED
     return Fired.MOVED if event.trigger(cursor) else Fired.GUARDED
+
+
+def must_fire(machine: Machine, cursor: Cursor, trigger: str) -> None:
+    """Pull a trigger that has a row wherever it is pulled; InvariantViolated when it has none after all."""
+    fired = fire(machine, cursor, trigger)
+    if fired is not Fired.MOVED:
+        raise InvariantViolated(f"no row took {trigger!r} from {cursor.state!r} ({fired.value})")
 
 
 def may(machine: Machine, cursor: Cursor, trigger: str) -> bool:
