@@ -76,6 +76,8 @@ async def make(call: str, root: str, name: str) -> None:
         "stop": partial(adapter.stop_service, spec.ref, "server"),
         "put": partial(adapter.put_files, spec.ref, [ProgramFile("new/file", content=b"new" * 100_000)]),
         "exec": partial(adapter.exec, spec.ref, Exec(("sleep", "0.5"))),
+        "halt": partial(adapter.stop, spec.ref, OWNER),
+        "start": partial(adapter.start, spec.ref, OWNER),
         "destroy": partial(adapter.destroy, spec.ref, OWNER),
     }
     await calls[call]()

@@ -154,6 +154,34 @@ async def test_killed_destroy_is_finished_by_the_next(
     assert step > 15
 
 
+@pytest.mark.parametrize("call", ["halt", "start"])
+async def test_killed_halt_or_start_is_finished_by_the_next(
+    tmp_path: Path, child: Children, anyio_backend: str, call: str
+) -> None:
+    """After a death in any step of a stop or a start both can be asked again, nothing runs while stopped, files stay."""
+    how = ""
+    for step in steps_of(anyio_backend):
+        adapter = sandboxes(tmp_path)
+        await adapter.ensure(new_spec(NAME))
+        await adapter.put_files(REF, [ProgramFile("checkout/file", content=b"kept")])
+        await adapter.exec(REF, Exec(("sh", "-c", "exec sleep 600 >&- 2>&- &")))
+        await until(lambda: processes(tmp_path, NAME))
+        if call == "start":
+            await adapter.stop(REF, OWNER)
+        how = child.call(root=tmp_path, name=NAME, call=call, step=step, backend=anyio_backend)
+        seen = (await adapter.observe(REF)).phase
+        assert seen in {Phase.RUNNING, Phase.STOPPING, Phase.STOPPED}
+        assert bool(processes(tmp_path, NAME)) == (call == "halt" and seen is not Phase.STOPPED)
+        assert (await adapter.stop(REF, OWNER)).phase is Phase.STOPPED
+        assert not processes(tmp_path, NAME)
+        assert (await adapter.start(REF, OWNER)).phase is Phase.RUNNING
+        assert await adapter.get_file(REF, "checkout/file") == b"kept"
+        assert await gone(tmp_path)
+        if how == "done":
+            break
+    assert how == "done"
+
+
 async def test_service_outlives_its_starter(tmp_path: Path, child: Children) -> None:
     """A service whose starter was killed while it waited for health runs on and is adopted."""
     adapter = sandboxes(tmp_path)

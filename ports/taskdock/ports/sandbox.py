@@ -7,7 +7,8 @@ Reads as: services/executors -> these Protocols -> adapters/sandbox/<provider>.p
 Rules that every provider keeps (each is a check in `taskdock.testing.conformance.sandbox`):
 a name is chosen before the first call and is the identity; verbs *request*, only `observe` is truth; `ensure` twice,
 or from two processes at once, makes one sandbox; what carries another owner's labels is `Foreign` and stays untouched;
-destroying what is absent succeeds, and afterwards neither process nor file of it is left.
+destroying what is absent succeeds, and afterwards neither process nor file of it is left; stopping ends every process
+and, where `stop_keeps_files` says so, keeps every file; only `start` makes a stopped one run again.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -71,14 +72,19 @@ class Observation:
 
 @frozen
 class Capabilities:
-    """What a provider promises, shown by `doctor`; `not_enforced` says in sentences what it cannot hold."""
+    """What a provider promises, shown by `doctor`."""
 
     place: str | None
     """The host that alone can reach these sandboxes, or None when any host can."""
     isolation: str
     create_window_seconds: float
     """How long after a create began it may still land."""
+    stop_keeps_files: bool
+    """Whether a stopped sandbox has its files when it is started again."""
+    limits: tuple[str, ...] = ()
+    """What is limited and by how much, a sentence each."""
     not_enforced: tuple[str, ...] = ()
+    """What it cannot hold, a sentence each."""
 
 
 @frozen
@@ -160,7 +166,23 @@ class SandboxProvider(Protocol):
         """Request that the sandbox exists; idempotent by name, also across processes and restarts.
 
         Adopts what is there under the name when its labels match, else raises `Foreign`. Returns what was read after
-        the request. After `OutcomeUnknown` the box may exist: call again.
+        the request; a stopped sandbox stays stopped. After `OutcomeUnknown` the box may exist: call again.
+        """
+        ...
+
+    async def start(self, ref: SandboxRef, owner: str) -> Observation:
+        """Request that a stopped sandbox runs again; idempotent. No service of it runs until it is ensured anew.
+
+        One that is absent is answered `absent` and not made. Raises `Foreign` when the box carries another owner's label.
+        After `OutcomeUnknown` it may be starting: observe.
+        """
+        ...
+
+    async def stop(self, ref: SandboxRef, owner: str) -> Observation:
+        """Request that every process of it ends while the box stays; idempotent. `stopped` means that nothing of it runs.
+
+        One that is absent is answered `absent` and not made. Raises `Foreign` when the box carries another owner's label.
+        After `OutcomeUnknown` it may be stopping: observe.
         """
         ...
 
@@ -186,7 +208,7 @@ class SandboxProvider(Protocol):
 
 
 class SandboxAccess(Protocol):
-    """What happens inside a running sandbox. Raises only `PortError`s; `Unreachable` when there is no such sandbox."""
+    """What happens inside a running sandbox. Raises only `PortError`s; `Unreachable` when it is absent or stopped."""
 
     async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
         """Start the service unless it runs in this version; idempotent by (sandbox, name, version).

@@ -300,7 +300,7 @@ class Links:
                 return
         except PortError as error:
             reason = f"{reason}; its provider could not be asked: {error.reason}"
-        fact = SessionLost(followed.tab_id, followed.session_id, reason)
+        fact = SessionLost(followed.tab_id, followed.sandbox.generation, followed.session, reason)
         await self.stepper.apply(followed.sandbox.task_id, fact)
 
     async def tell_if_sandbox_lost(self, sandbox: Sandbox) -> bool:

@@ -1,7 +1,7 @@
 """Reaper: ends sandboxes that are ours at a provider and that no task needs any more.
 
 Owns: `Reaper`, and what a round of it found (`Round`, `Found`, `Fate`).
-Never: a sandbox of another owner, nor the current generation of a task that is neither archived nor killed.
+Never: a sandbox of another owner, nor the current generation of a task that is not killed.
 Reads as: app runs it beside the scheduler, or `taskdock reap` asks once -> providers, task boundary, log.
 
 Rule 1. The provider is looked at before the task is read. A box is made only after its task has committed that it wants
@@ -25,7 +25,7 @@ from attrs import evolve, field, frozen, mutable
 
 from taskdock.core.errors import PortError, StoreError
 from taskdock.core.inputs import Input, SandboxReaped
-from taskdock.core.task import Task
+from taskdock.core.task import Task, TaskStatus
 from taskdock.ports.clock import Clock
 from taskdock.ports.sandbox import Observation, Phase, SandboxProvider, SandboxRef
 from taskdock.ports.store import Reads
@@ -34,8 +34,6 @@ from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
 
 _LOG = logging.getLogger(__name__)
-_OVER = ("archived", "killed")
-"""The statuses in which a task needs no sandbox."""
 _END_SECONDS_MAX = 600.0
 
 
@@ -171,7 +169,7 @@ class Reaper:
         try:
             with anyio.fail_after(_END_SECONDS_MAX):
                 seen = await provider.destroy(found.ref, self.owner)
-                await until(provider, seen, Phase.ABSENT, _say_nothing)
+                await until(provider, seen, (Phase.ABSENT,), _say_nothing)
         except (PortError, TimeoutError) as error:
             reason = (
                 error.reason if isinstance(error, PortError) else f"not gone after {_END_SECONDS_MAX:g} s"
@@ -216,8 +214,9 @@ def _judged(task: Task | None, generation: int, phase: Phase) -> tuple[bool, str
         return True, f"it is generation {generation} of a task that is at {task.generation}"
     if generation > task.generation:
         return False, f"the task knows of no generation {generation}: the store may be older than the sandbox"
-    if task.status.value in _OVER:
-        return True, f"its task is {task.status.value}"
+    if task.status is TaskStatus.KILLED:
+        return True, "its task is killed"
+    # Also where it is archived: its release raised the generation, so what is there now was made for an unarchive.
     return False, f"its task is {task.status.value}"
 
 

@@ -20,8 +20,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from taskdock.adapters.sandbox.local.guard import GUARD, RECORD, held
 from taskdock.adapters.sandbox.local.records import SandboxRecord, read_sandbox_record, write_record
@@ -77,16 +78,21 @@ class SandboxFolder:
 
     @contextmanager
     def entered(self, *, shared: bool = False) -> Iterator[SandboxRecord]:
-        """Hold the guard of a sandbox that is there. Raises: `Unreachable` when there is none, `Transient` when busy."""
+        """Hold the guard of a sandbox that runs. Raises: `Unreachable` when there is none, `Transient` when busy."""
         with held(self.path, shared=shared) as there:
-            record = self.read() if there else None
-            if record is None:
-                raise self.missing()
-            yield record
+            yield self.running() if there else self._missing()
 
-    def missing(self) -> Unreachable:
-        """Make the error of whoever finds no sandbox here."""
-        return Unreachable(f"There is no sandbox {self.name} on this machine.")
+    def running(self) -> SandboxRecord:
+        """Read the record of a sandbox that runs. Raises: `Unreachable` when it is absent or stopped."""
+        record = self.read()
+        if record is None:
+            return self._missing()
+        if record.is_stopped:
+            raise Unreachable(f"The sandbox {self.name} is stopped: start it first.")
+        return record
+
+    def _missing(self) -> NoReturn:
+        raise Unreachable(f"There is no sandbox {self.name} on this machine.")
 
     def make(self, labels: Mapping[str, str], created: datetime) -> None:
         """Make it a sandbox with these labels, or mend what a crash left half-made; idempotent, under the guard.
@@ -110,11 +116,19 @@ class SandboxFolder:
             home.rename(self.home)
 
     def look(self) -> tuple[Phase, SandboxRecord | None]:
-        """Say what the folder stands for: running once it has record and home; pending while it is half-made."""
+        """Say what the folder stands for: pending while it is half-made, then running, or stopped when the record says so.
+
+        Whether something of a stopped one still runs, the folder cannot tell.
+        """
         record = self.read()
         if record is not None and self.home.is_dir():
-            return Phase.RUNNING, record
+            return (Phase.STOPPED if record.is_stopped else Phase.RUNNING), record
         return (Phase.PENDING if self.path.exists() else Phase.ABSENT), record
+
+    def mark(self, record: SandboxRecord, *, is_stopped: bool) -> None:
+        """Write down whether the sandbox is stopped. Under the guard."""
+        if record.is_stopped != is_stopped:
+            write_record(self.path / RECORD, evolve(record, is_stopped=is_stopped))
 
     def refuse_foreign(self, owner: str) -> None:
         """Raise `Foreign` when its owner label is another's. A folder without any label is nobody's yet."""

@@ -8,9 +8,11 @@ Reads as: services/executors -> this -> folders.py, services.py, commands.py, fi
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
+from attrs import evolve
 
 from taskdock.adapters.sandbox.local.commands import LocalCommands
 from taskdock.adapters.sandbox.local.ending import end_processes
@@ -21,6 +23,7 @@ from taskdock.adapters.sandbox.local.folders import SandboxFolder, SandboxFolder
 from taskdock.adapters.sandbox.local.guard import held
 from taskdock.adapters.sandbox.local.health import await_health
 from taskdock.adapters.sandbox.local.process_table import ProcessTable
+from taskdock.adapters.sandbox.local.records import SandboxRecord
 from taskdock.adapters.sandbox.local.services import LocalServices
 from taskdock.core.errors import Permanent
 from taskdock.ports.sandbox import (
@@ -39,6 +42,12 @@ from taskdock.ports.sandbox import (
 _THREADS_MAX = 32
 _Answer = TypeVar("_Answer")
 
+_REASONS = MappingProxyType(
+    {
+        Phase.PENDING: "It is only half made: ensure it again.",
+        Phase.STOPPING: "Some of its processes still run: stop it again.",
+    }
+)
 _NOT_ENFORCED = (
     "Whatever runs inside reads and changes every file that your user may, linked programs and other sandboxes too.",
     "It sees and can signal all processes of your user, and reaches the network and every port of this machine.",
@@ -76,6 +85,7 @@ class LocalProcessSandboxes:
             place=place,
             isolation="process",
             create_window_seconds=0.0,
+            stop_keeps_files=True,
             not_enforced=_NOT_ENFORCED if self._table.available else _NOT_ENFORCED + _WITHOUT_PROC,
         )
 
@@ -83,8 +93,23 @@ class LocalProcessSandboxes:
         """Make the folder, or adopt it when its labels are equal; running from then on, since nothing has to start."""
         return await self._in_thread(f"make the sandbox {spec.ref.name}", lambda: self._ensure(spec))
 
+    async def start(self, ref: SandboxRef, owner: str) -> Observation:
+        """Let things be started in it again; what a stop that was cut off left running is ended first."""
+        return await self._in_thread(
+            f"start the sandbox {ref.name}", lambda: self._halt(self._folder(ref), owner, is_stopped=False)
+        )
+
+    async def stop(self, ref: SandboxRef, owner: str) -> Observation:
+        """End all processes and start none until `start`. Returns when that is done; a crash leaves `stopping`.
+
+        Raises: `Transient` when processes do not end (nothing new is started meanwhile), `Foreign`.
+        """
+        return await self._in_thread(
+            f"stop the sandbox {ref.name}", lambda: self._halt(self._folder(ref), owner, is_stopped=True)
+        )
+
     async def observe(self, ref: SandboxRef) -> Observation:
-        """Look at the folder; `destroying` when it was taken away but is not yet removed (destroy again)."""
+        """Look at the folder, and for `stopped` at the process table; `destroying` when it was taken away but is not yet removed (destroy again)."""
         return await self._in_thread(
             f"look at the sandbox {ref.name}", lambda: self._observe(self._folder(ref))
         )
@@ -166,6 +191,26 @@ class LocalProcessSandboxes:
             folder.make(spec.labels, self._now())
         return self._observe(folder)
 
+    def _halt(self, folder: SandboxFolder, owner: str, *, is_stopped: bool) -> Observation:
+        """Bring it to rest, and leave it stopped or ready to run. A running one that is to run is left alone."""
+        with held(folder.path) as there:
+            record = None
+            if there:
+                folder.refuse_foreign(owner)
+                folder.refuse_strangers()
+                record = folder.read()
+            if record is not None and (is_stopped or record.is_stopped):
+                # First the mark, then the end: whoever gets the guard after a crash in between starts nothing.
+                folder.mark(record, is_stopped=True)
+                self._end_all(folder, record)
+                for leftover in folder.service_records():
+                    leftover.unlink(missing_ok=True)
+                folder.mark(evolve(record, is_stopped=True), is_stopped=is_stopped)
+        return self._observe(folder)
+
+    def _end_all(self, folder: SandboxFolder, record: SandboxRecord) -> None:
+        end_processes(self._table, marks(record.marker), self._services.leaders(folder))
+
     def _destroy(self, folder: SandboxFolder, owner: str) -> Observation:
         with held(folder.path) as there:
             if there:
@@ -173,7 +218,7 @@ class LocalProcessSandboxes:
                 folder.refuse_strangers()
                 record = folder.read()
                 if record is not None:
-                    end_processes(self._table, marks(record.marker), self._services.leaders(folder))
+                    self._end_all(folder, record)
                 self._folders.discard(folder)
         for discarded in self._folders.discarded(folder.name):
             discarded.refuse_foreign(owner)
@@ -188,9 +233,14 @@ class LocalProcessSandboxes:
         discarded = self._folders.discarded(folder.name)
         if phase is Phase.ABSENT and discarded:
             phase, record = Phase.DESTROYING, discarded[0].read()
-        reason = "It is only half made: ensure it again." if phase is Phase.PENDING else None
+        if phase is Phase.STOPPED and record is not None and self._runs(folder, record):
+            phase = Phase.STOPPING
         labels, created_at = ({}, None) if record is None else (record.labels, record.created_at)
+        reason = _REASONS.get(phase)
         return Observation(ref, phase, read_at, reason=reason, labels=labels, created_at=created_at)
+
+    def _runs(self, folder: SandboxFolder, record: SandboxRecord) -> bool:
+        return bool(self._table.family(marks(record.marker), self._services.leaders(folder)))
 
     def _owned(self, owner: str) -> list[Observation]:
         discarded = {self._folders.name_before(one) for one in self._folders.discarded()}

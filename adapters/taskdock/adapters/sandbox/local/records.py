@@ -31,6 +31,8 @@ class SandboxRecord:
     marker: str
     created: str
     """ISO 8601, UTC."""
+    is_stopped: bool = False
+    """Whether it was asked to stop, and not to start since: nothing is started in it."""
 
     @property
     def created_at(self) -> datetime | None:

@@ -87,8 +87,7 @@ class LocalServices:
 
     def endpoint(self, folder: SandboxFolder, service: str) -> Endpoint:
         """Where the running service answers. Raises: `Unreachable` when it does not run or is not up yet."""
-        if folder.read() is None:
-            raise folder.missing()
+        folder.running()
         record = read_service_record(folder.service_record(service))
         if record is None or record.key is None or not self._table.alive(record.key):
             raise Unreachable(f"{service} does not run in {folder.name}.")
