@@ -13,6 +13,7 @@ from docs.pages import Block, blocks, code, prose, rows, section
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.environment import OWNER_VARIABLE
 from taskdock.adapters.entry.cli.exit_codes import table
+from taskdock.adapters.naming.chat import ChatNaming
 from taskdock.adapters.store.sqlite.connection import Limits
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app import Config, load_config
@@ -72,11 +73,28 @@ def test_figures_are_those_of_the_code() -> None:
     assert "intents" in keys
 
 
-@pytest.mark.parametrize(
-    "block", [one for one in blocks(PAGE) if one.language == "toml"], ids=lambda one: one.name
-)
-def test_example_can_be_loaded(block: Block, tmp_path: Path) -> None:
-    """The example is a configuration that works, and one with a word misspelt is none."""
+def test_chat_namer_is_that_of_the_code() -> None:
+    """Every setting of the model-backed namer has its row, with its default."""
+    told = {code(row[0])[0]: row[1] for row in table_of("Namer")}
+    assert told == {
+        one.name: "none" if one.default is NOTHING else f"`{one.default}`" for one in fields(ChatNaming)
+    }
+
+
+EXAMPLES = [one for one in blocks(PAGE) if one.language == "toml"]
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda one: one.name)
+def test_every_example_can_be_loaded(block: Block, tmp_path: Path) -> None:
+    """Each example is a configuration that works."""
+    path = tmp_path / "taskdock.toml"
+    path.write_text(block.text)
+    assert load_config(path, home=tmp_path) != Config(home=tmp_path)
+
+
+@pytest.mark.parametrize("block", EXAMPLES[:1], ids=lambda one: one.name)
+def test_first_example_says_what_it_means(block: Block, tmp_path: Path) -> None:
+    """The first example sets what it shows, and with a word misspelt it is none."""
     path = tmp_path / "taskdock.toml"
     path.write_text(block.text)
     config = load_config(path, home=tmp_path)

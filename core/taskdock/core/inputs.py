@@ -485,6 +485,14 @@ class PermissionAsked:
 
 
 @frozen
+class SandboxReaped:
+    """The reaper is about to end this sandbox, which no task needs; ignored means: do not, the task has come to want it."""
+
+    sandbox: str
+    reason: str
+
+
+@frozen
 class SandboxLost:
     """The provider says that this sandbox is not there any more."""
 

@@ -19,6 +19,7 @@ from taskdock.ports.store import Reads
 from taskdock.services.dock import Dock
 from taskdock.services.feed import Hub
 from taskdock.services.links import Links
+from taskdock.services.reaper import Reaper
 from taskdock.services.scheduler import Lanes, Scheduler
 from taskdock.services.tools import Outside, Tools
 
@@ -35,6 +36,11 @@ class Background:
     drain_seconds: float
     _links: Links | None = field(default=None, init=False)
     _scheduler: Scheduler | None = field(default=None, init=False)
+    _reaper: tuple[Reaper, float] | None = field(default=None, init=False)
+
+    def reap(self, reaper: Reaper, interval_seconds: float) -> None:
+        """Run the reaper beside the scheduler, a round every so often; 0 means never."""
+        self._reaper = (reaper, interval_seconds) if interval_seconds else None
 
     def schedule(self, dock: Dock, queue: IntentQueue, ports: Outside, lanes: Lanes) -> None:
         """Run the scheduler here; this process has the seat."""
@@ -95,6 +101,9 @@ class Background:
         group.start_soon(self.seat.serve, self._poked, name="seat")
         await group.start(self._links.run, name="links")
         await group.start(self._scheduler.run, name="scheduler")
+        if self._reaper is not None:
+            reaper, interval_seconds = self._reaper
+            group.start_soon(reaper.run, interval_seconds, name="reaper")
 
     async def _follow(self, reads: Reads) -> None:
         """Hear from the scheduler's process what was committed, and find the next one when it ends."""

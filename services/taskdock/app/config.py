@@ -14,12 +14,14 @@ from typing import Any, Literal
 from attrs import Attribute, Factory, field, fields, frozen
 
 from taskdock.adapters.entry.cli.homes import find_home
+from taskdock.adapters.naming.chat import ChatNaming
 from taskdock.core.errors import InvalidCommand
 from taskdock.core.intents import Figure, Figures
 from taskdock.services.scheduler import Lanes
 
 FILE_NAME = "taskdock.toml"
 Synchronous = Literal["FULL", "NORMAL"]
+NamerChoice = Literal["heuristic", "chat"]
 
 
 def home_folder() -> Path:
@@ -55,6 +57,15 @@ def _durability(_config: object, attribute: "Attribute[Synchronous]", value: obj
         raise InvalidCommand(f"{attribute.name} is FULL or NORMAL.", field=attribute.name)
 
 
+def _namer(config: "Config", attribute: "Attribute[NamerChoice]", value: object) -> None:
+    if value not in ("heuristic", "chat"):
+        raise InvalidCommand(f"{attribute.name} is heuristic or chat.", field=attribute.name)
+    if value == "chat" and config.chat_namer is None:
+        raise InvalidCommand(
+            "namer = 'chat' needs the table [chat_namer] with url and model.", field="chat_namer"
+        )
+
+
 @frozen
 class Config:
     """One installation. Folders are made when they are needed, with mode 0700."""
@@ -68,6 +79,13 @@ class Config:
     """FULL survives power loss; NORMAL may lose the last commits then, never in a kill, and is faster."""
     drain_seconds: float = field(default=5.0, validator=_seconds)
     """How long short work may go on after a request to stop."""
+    reap_seconds: float = field(default=3600.0, validator=_seconds)
+    """Between two looks of the reaper at every provider; 0 turns it off."""
+    reap_age_seconds: float = field(default=3600.0, validator=_seconds)
+    """How old a sandbox is before the reaper may end it."""
+    namer: NamerChoice = field(default="heuristic", validator=_namer)
+    chat_namer: ChatNaming | None = None
+    """Which model the namer `chat` asks."""
     lanes: Lanes = field(factory=Lanes)
     figures: Figures = field(factory=Figures)
     wrap: str | None = None
@@ -89,6 +107,8 @@ def load_config(path: Path, **changes: Any) -> Config:
         document["lanes"] = _lanes(path, document["lanes"])
     if "figures" in document:
         document["figures"] = _figures(path, document["figures"])
+    if "chat_namer" in document:
+        document["chat_namer"] = _chat_namer(path, document["chat_namer"])
     return Config(**{**document, **changes})
 
 
@@ -114,6 +134,14 @@ def _figures(path: Path, table: Mapping[str, Any]) -> Figures:
         intents[kind] = Figure(**{"deadline_seconds": intents[kind].deadline_seconds,
                                   "attempts_max": intents[kind].attempts_max, **limits})  # fmt: skip
     return Figures(**{**table, "intents": intents})
+
+
+def _chat_namer(path: Path, table: Mapping[str, Any]) -> ChatNaming:
+    _check_keys(path, table, {one.name for one in fields(ChatNaming)})
+    missing = [name for name in ("url", "model") if name not in table]
+    if missing:
+        raise InvalidCommand(f"{path}: [chat_namer] lacks {' and '.join(missing)}.", field="chat_namer")
+    return ChatNaming(**table)
 
 
 def _check_keys(path: Path, table: Mapping[str, Any], known: set[str]) -> None:

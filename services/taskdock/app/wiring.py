@@ -16,6 +16,7 @@ import anyio
 from taskdock.adapters.agent.sandbox_agent import SandboxAgentGateway
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
+from taskdock.adapters.naming.chat import ChatNamer
 from taskdock.adapters.naming.heuristic import HeuristicNamer
 from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
 from taskdock.adapters.seat.unix import UnixSeat
@@ -26,6 +27,7 @@ from taskdock.core.errors import InvalidCommand, Unreachable
 from taskdock.ports.clock import Clock
 from taskdock.services.dock import Dock
 from taskdock.services.feed import Hub
+from taskdock.services.reaper import Reaper
 from taskdock.services.sites import Site, Sites
 from taskdock.services.stepping import Stepper
 from taskdock.services.tools import Outside
@@ -75,8 +77,20 @@ async def open_dock(
             if outside is None:
                 outside = await stack.enter_async_context(ports_of(config, clock))
             background.schedule(dock, store, outside, config.lanes)
+            background.reap(_reaper(config, dock, outside), config.reap_seconds)
         async with background.running(store):
             yield dock
+
+
+@asynccontextmanager
+async def open_reaper(config: Config) -> AsyncIterator[Reaper]:
+    """The reaper of a home, for one round on demand; it may run beside the process that schedules."""
+    async with ports_of(config) as outside, open_dock(config, schedule=False, outside=outside) as dock:
+        yield _reaper(config, dock, outside)
+
+
+def _reaper(config: Config, dock: Dock, outside: Outside) -> Reaper:
+    return Reaper(outside.sites, dock.stepper, dock.reads, dock.clock, dock.owner, config.reap_age_seconds)
 
 
 def clone_path(config: Config, repo_id: str) -> Path:
@@ -109,12 +123,15 @@ async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[
     """The ports that a config stands for, closed on leaving; a backend may replace some and give them to `open_dock`."""
     clock = clock or SystemClock()
     gateway = SandboxAgentGateway(config.cache)
-    namer = HeuristicNamer()
+    heuristic = HeuristicNamer()
+    chat = ChatNamer(config.chat_namer) if config.namer == "chat" and config.chat_namer else None
     sites = Sites({name: _site(name, config, clock) for name in config.providers})
-    outside = Outside(sites, gateway, GitClones(config.home / "repos"), namer, namer)
+    outside = Outside(sites, gateway, GitClones(config.home / "repos"), chat or heuristic, heuristic)
     try:
         yield outside if config.wrap is None else _load(config.wrap)(outside)
     finally:
+        if chat is not None:
+            await chat.aclose()
         await gateway.aclose()
         for site in sites.by_provider.values():
             await site.provider.aclose()
