@@ -107,9 +107,7 @@ class Story:
         if isinstance(intent.body, intents.Tell):
             await self.stepper.apply(intent.body.target, intent.body.input)
         del self.held[intent.id]
-        applied = await self.stepper.apply(
-            intent.boundary, OutcomeReported(intent.id, intent.issue, outcome)
-        )
+        applied = await self.stepper.apply(intent.boundary, OutcomeReported(intent.id, intent.issue, outcome))
         if applied.change.ignored is not None:
             await self.store.ended(intent.id, intent.issue)
 
