@@ -24,6 +24,7 @@ from taskdock.core.history import HistoryEvent
 from taskdock.core.inputs import Input, Outcome, OutcomeReported
 from taskdock.core.intents import Figures, Intent
 from taskdock.core.message import Message, MessageStatus, MessageText
+from taskdock.core.reader import DraftText, ReadMarker
 
 FINAL = (MessageStatus.DELIVERED, MessageStatus.FAILED, MessageStatus.WITHDRAWN)
 """Messages that a store does not load again, so that a step costs the same after a thousand of them."""
@@ -171,4 +172,6 @@ def _check_plain(event: HistoryEvent) -> None:
 
 
 def _stays_behind(record: Record) -> bool:
-    return isinstance(record, MessageText) or (isinstance(record, Message) and record.status in FINAL)
+    if isinstance(record, MessageText | ReadMarker | DraftText):
+        return True
+    return isinstance(record, Message) and record.status in FINAL

@@ -30,6 +30,7 @@ from taskdock.services.feed import Hub
 from taskdock.services.stepping import Stepper
 from taskdock.services.workbench import Offer
 
+LONG_AFTER = datetime(2100, 1, 1, tzinfo=UTC)
 HEAD = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
 QUICK = evolve(Figures(), backoff_seconds=0.01, settle_seconds=0.01, closing_seconds=0.05)
 ROOM = {"*": 100}
@@ -70,7 +71,7 @@ def _answers() -> dict[type, Answer]:
         intents.CollectWork: _done(inputs.WorkCollected(HEAD, branch_moved=True)),
         intents.CloseSession: _done(inputs.SessionClosed()),
         intents.CancelTurn: _done(inputs.Asked()),
-        intents.DestroySandbox: _done(inputs.SandboxReleased()),
+        intents.DestroySandbox: _done(inputs.SandboxReleased(LONG_AFTER, 0.0)),
         intents.Wake: _done(inputs.Woken()),
     }
 
@@ -155,7 +156,7 @@ class Stage:
                 store=store,
                 hub=hub,
                 home=home,
-                schedules=schedule and self.plays,
+                schedules_now=lambda: schedule and self.plays,
             )
             async with anyio.create_task_group() as group:
                 if dock.schedules:

@@ -19,7 +19,7 @@ from taskdock.adapters.entry.cli.live import Line, Live, Taken, take
 from taskdock.adapters.entry.cli.rests import Rest, Rule
 from taskdock.core.history import HistoryKind
 from taskdock.core.intents import CollectWork
-from taskdock.core.task import WAIT_REPO, TaskStatus
+from taskdock.core.task_record import WAIT_REPO, TaskStatus
 from taskdock.ports.store import Item, Snapshot, StoredEvent
 from taskdock.services.dock import Dock
 from taskdock.services.feed import Happened, Seen, Spoken
