@@ -25,8 +25,8 @@ from taskdock.core import inputs, intents
 from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported, Succeeded, Value
 from taskdock.core.intents import Body, Figures, Intent
 from taskdock.ports.store import NewItem
-from taskdock.services.stepping import Stepper
 from taskdock.services.message_requests import MessageRequests
+from taskdock.services.stepping import Stepper
 from taskdock.services.workbench import Offer
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests/stores"
