@@ -106,8 +106,13 @@ class Stepper:
 
         What became of the first is returned. Raises CommandRejected, or KeyWasUsed when the key has an answer.
         """
-        for _ in range(_TRIES_MAX):
-            decisions = [await self._decide(boundary, command) for boundary, command in commands]
+        for tried in range(_TRIES_MAX):
+            decisions = [
+                self._begin(boundary, command)
+                if isinstance(command, inputs.CreateTask) and not tried
+                else await self._decide(boundary, command)
+                for boundary, command in commands
+            ]
             changes = tuple(one.change for one in decisions if one.change.ignored is None)
             if not changes and keyed is None:
                 return Applied(decisions[0], None)
@@ -121,6 +126,11 @@ class Stepper:
             if isinstance(result, BranchHeld):
                 raise _taken(result)
         raise StaleVersion(f"The request was overtaken {_TRIES_MAX} times by other changes; send it again.")
+
+    def _begin(self, boundary: str, command: inputs.CreateTask) -> Decision:
+        """Decide on a task that nobody can know yet, without looking for it; the commit refuses if it is there."""
+        slice_ = Slice(boundary, workspace="")
+        return Decision(slice_, task_boundary.step(slice_, command, self.clock.now(), self.figures))
 
     async def _decide(self, boundary: str, input_: inputs.Input) -> Decision:
         """Load the boundary and ask its own `step`; boundary ids say which one it is."""
