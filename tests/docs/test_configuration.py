@@ -21,6 +21,7 @@ from taskdock.core import values
 from taskdock.core.errors import InvalidCommand
 from taskdock.core.intents import Figures
 from taskdock.services import requests
+from taskdock.services.retention import Keep
 from taskdock.services.scheduler import Lanes
 
 PAGE = REPOSITORY / "docs/configuration.md"
@@ -47,10 +48,16 @@ def test_every_key_is_there() -> None:
 def test_defaults_are_those_of_the_code() -> None:
     """Where the page gives a default, it is the code's; where it points below, the code computes one."""
     told = {code(row[0])[0]: code(row[1]) for row in table_of("Keys")}
-    plain = [one for one in fields(Config) if isinstance(one.default, str | float | tuple | None)]
+    plain = [one for one in fields(Config) if isinstance(one.default, str | float | int | tuple | None)]
     assert {one.name for one in plain} == {name for name, default in told.items() if default}
     assert {one.name: [shown(one.default)] for one in plain} == {one.name: told[one.name] for one in plain}
     assert all(one.default is not NOTHING for one in fields(Config))
+
+
+def test_periods_are_those_of_the_code() -> None:
+    """Every period has its row, with what it is when nobody sets one."""
+    own = {one.name: str(one.default) for one in fields(Keep)}
+    assert {code(row[0])[0]: row[1] for row in table_of("Keep")} == own
 
 
 def test_lanes_are_those_of_the_code() -> None:

@@ -18,7 +18,7 @@ Reads as: adapter or step raises -> services turn PortError into an outcome -> a
     │  │  ├ AuthFailed  ├ QuotaExceeded  └ Foreign (the name is taken by something that is not ours)
     │  └ OutcomeUnknown      asked, no answer: look before asking again
     ├ StoreError
-    │  └ StaleVersion  LeaseLost  SchemaMismatch
+    │  └ StaleVersion  LeaseLost  SchemaMismatch  PositionLost
     └ InvariantViolated      a bug; never caught
 """
 
@@ -154,6 +154,10 @@ class LeaseLost(StoreError):
 
 class SchemaMismatch(StoreError):
     """The store was written by a newer Taskdock; it was left untouched."""
+
+
+class PositionLost(StoreError):
+    """The feed does not go back to this position any more, or never got there: begin again with a snapshot."""
 
 
 class InvariantViolated(AssertionError):

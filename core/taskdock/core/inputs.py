@@ -503,12 +503,12 @@ class SandboxLost:
 TaskCommand = (
     RetryTask | StopTask | ResumeTask | ArchiveTask | UnarchiveTask | KillTask | RenameTask | SetBranch
     | OpenTab | RetryTab | RenameTab | SetModel | CloseTab | SendMessage | EditMessage | WithdrawMessage
-    | ResumeQueue | CancelTurn | AnswerPermission
+    | ResumeQueue | CancelTurn | AnswerPermission | MarkRead | SetDraft
 )  # fmt: skip
 """What may be asked of a task that exists."""
 TaskFact = (
     RepoReady | RepoFailed | OutcomeReported | Started | Progressed | Delivered | PermissionAsked | SessionLost
-    | SandboxLost
+    | SandboxLost | SandboxReaped
 )  # fmt: skip
 TaskInput = CreateTask | TaskCommand | TaskFact
 RepoInput = AddRepo | RetryRepo | AwaitReady | OutcomeReported | Progressed

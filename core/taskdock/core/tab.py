@@ -31,7 +31,7 @@ from taskdock.core.intents import (
 )
 from taskdock.core.machine import NEW, Row, build, guard, order
 from taskdock.core.step import Failure, Tries
-from taskdock.core.task_record import LOOKING, UP, Task, TaskStatus
+from taskdock.core.task_record import LOOKING, STOPPED, UP, Task, TaskStatus
 
 
 class TabStatus(Enum):
@@ -74,7 +74,8 @@ ROWS = (
     Row("open", NEW, PENDING_SESSION, when="task_is_up"),
     Row("open", NEW, ERROR_TASK, when="task_has_failed"),
     Row("open", NEW, PENDING_PROVISION),
-    Row("agent_ready", (PENDING_PROVISION, ERROR_SESSION), PENDING_SESSION),
+    Row("agent_ready", PENDING_PROVISION, PENDING_SESSION),
+    Row("agent_ready", ERROR_SESSION, PENDING_SESSION, then="forget_tries"),
     Row("session_ready", PENDING_SESSION, READY, then="take_session"),
     Row("failed", PENDING_SESSION, "=", when="may_try_again", then="note_failed_attempt"),
     Row("failed", PENDING_SESSION, "=", when="resume_was_refused", then="forget_session"),
@@ -319,9 +320,10 @@ class TabCursor:
 
     @order
     def end_session(self) -> None:
-        """Order the end of every session of this tab; there can be none before the first was ordered."""
+        """Order the end of every session of this tab, unless none was ordered in this sandbox, or the sandbox is stopped."""
         task, tab = self.task, self.tab
-        if tab.session > 0 and task.box_ordered:
+        was_ordered = tab.session > 0 and tab.generation == task.generation
+        if was_ordered and task.box_ordered and task.at != STOPPED:
             self._draft.order(
                 CloseSession(task.sandbox, tab.agent, tab.id, tab.session), session_place(tab.id)
             )

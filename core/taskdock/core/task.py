@@ -52,7 +52,6 @@ from taskdock.core.task_record import (
     STOP_WAKE,
     STOPPED,
     STOPPED_BY,
-    UNNAMED,
     WAIT_REPO,
     Task,
     TaskStatus,
@@ -96,13 +95,12 @@ def _tried_again(*states: str) -> list[Row]:
 def _looked_at(source: str, back: list[Row]) -> list[Row]:
     """The answers of a look at a sandbox that may be lost; `back` is where one that runs leads."""
     return [
-        Row("observed", source, REPLACE, when="destroy_was_ordered"),
         *back,
         Row("observed", source, error_of(source), when="heals_too_often", then="note_unstable"),
         Row("observed", source, CREATE, when="is_seen_stopped", then="note_heal"),
         Row("observed", source, RESCUE, when=("is_seen_failed", "work_must_be_kept"), then="note_heal"),
-        Row("observed", source, REPLACE, when="is_seen_broken", then=("note_heal", "forget_work")),
-        Row("observed", source, REPLACE, when="is_seen_gone", then=("note_heal", "note_lost", "forget_work")),
+        Row("observed", source, REPLACE, when="is_seen_broken", then=("note_heal", "note_given_up")),
+        Row("observed", source, REPLACE, when="is_seen_gone", then=("note_heal", "note_lost")),
         Row("observed", source, "=", when="may_look_again", then="look_again"),
         Row("observed", source, error_of(source), then="note_unseen"),
         *_tried_again(source),
@@ -149,19 +147,12 @@ def _released(source: str, dest: str) -> list[Row]:
     ]
 
 
-_AS_FAR_AS_IT_GOT = (("destroy_was_ordered", REPLACE), ("is_named", CREATE), ("repo_is_ready", QUEUED))
-"""Where provisioning goes on: the first step not done."""
-
-
-def _goes_on(trigger: str, source: tuple[str, ...], then: tuple[str, ...]) -> list[Row]:
-    rows = [Row(trigger, source, dest, when=guard, then=then) for guard, dest in _AS_FAR_AS_IT_GOT]
-    return [*rows, Row(trigger, source, WAIT_REPO, then=then)]
-
-
 _STOPPABLE = (*PROVISIONED_BY, *FAILED, *STOP_FAILED)
 _ARCHIVABLE = (*_STOPPABLE, *STOPPED_BY, STOPPED, *ARCHIVE_FAILED)
 _KILLABLE = (*_ARCHIVABLE, *ARCHIVED_BY, *KILL_FAILED)
 _RETRIED = ("note_retried", "take_discard")
+_LOOKED_AFTER = (*_RETRIED, "forget_heals")
+_RESUMED = ("note_resumed", "forget_heals")
 
 ROWS = (
     # Provisioned
@@ -171,7 +162,7 @@ ROWS = (
     Row("repo_failed", WAIT_REPO, error_of(WAIT_REPO)),
     Row("started", QUEUED, NAMING),
     Row("set_branch", (QUEUED, NAMING), QUEUED, then="drop_step"),
-    Row("set_branch", CREATE, QUEUED, when="create_never_began", then=("drop_step", "unorder_box")),
+    Row("set_branch", (CREATE, OBSERVE), QUEUED, then=("drop_step", "unorder_box")),
     Row("name_ensured", (QUEUED, NAMING), CREATE, then="take_name"),
     Row("sandbox_ready", CREATE, AGENT, then="take_sandbox"),
     Row("agent_ready", AGENT, SESSION, then="forget_tries"),
@@ -184,24 +175,31 @@ ROWS = (
     Row("sandbox_lost", SESSION, OBSERVE),
     Row("sandbox_lost", RUNNING, LOOKING),
     *_looked_at(OBSERVE, [
-        Row("observed", OBSERVE, AGENT, when=("is_seen_running", "box_is_ready")),
+        Row("observed", OBSERVE, AGENT, when=("is_seen_running", "box_is_ready"), then="keep_work"),
         Row("observed", OBSERVE, CREATE, when="is_seen_running"),
     ]),
     *_looked_at(LOOKING, [Row("observed", LOOKING, RUNNING, when="is_seen_running")]),
     *_collected(RESCUE, REPLACE, []),
     *_released(REPLACE, CREATE),
     *_tried_again(REPLACE),
-    Row("retry", error_of(CREATE), CREATE, when="create_never_began", then=_RETRIED),
-    Row("retry", errors_of(CREATE, OBSERVE, RESCUE, AGENT, SESSION, LOOKING), OBSERVE, then=(*_RETRIED, "forget_heals")),
-    *_goes_on("retry", errors_of(*UNNAMED), _RETRIED),
-    Row("retry", error_of(REPLACE), REPLACE, then=(*_RETRIED, "forget_heals")),
+    # Somebody looked after it: on with the first step not done
+    Row("retry", error_of(WAIT_REPO), WAIT_REPO, then=_RETRIED),
+    Row("retry", errors_of(QUEUED, NAMING), QUEUED, then=_RETRIED),
+    Row("retry", errors_of(CREATE, OBSERVE), CREATE, when=("create_never_began", "is_named"), then=_LOOKED_AFTER),
+    Row("retry", errors_of(CREATE, OBSERVE), QUEUED, when="create_never_began", then=_LOOKED_AFTER),
+    Row("retry", errors_of(CREATE, OBSERVE, RESCUE, AGENT, SESSION, LOOKING), OBSERVE, then=_LOOKED_AFTER),
+    Row("retry", error_of(REPLACE), REPLACE, then=_LOOKED_AFTER),
     # Stopped and resumed
     Row("stop", _STOPPABLE, STOP_SETTLE, then=("begin_ending", "drop_work")),
     Row("resume", STOPPED_BY, "=", when="is_not_resumed", then="want_resume"),
+    Row("stop", STOPPED_BY, "=", when="is_resumed", then="want_rest"),
     *_ended(STOP_SETTLE, STOP_WAKE, STOP_COLLECT, STOP, STOPPED),
     Row("sandbox_stopped", STOP, STOPPED, when="stop_is_sure", then="take_stop"),
     Row("sandbox_stopped", STOP, "=", then="wait_for_window"),
-    *_goes_on("resume", (STOPPED,), ("note_resumed", "forget_heals")),
+    Row("resume", STOPPED, REPLACE, when="destroy_was_ordered", then=_RESUMED),
+    Row("resume", STOPPED, CREATE, when="is_named", then=_RESUMED),
+    Row("resume", STOPPED, QUEUED, when="repo_is_ready", then=_RESUMED),
+    Row("resume", STOPPED, WAIT_REPO, then=_RESUMED),
     # Archived and unarchived
     Row("archive", _ARCHIVABLE, ARCHIVE_SETTLE, then=("begin_ending", "take_force", "drop_work")),
     Row("archive", ARCHIVED_BY, "=", when="asks_for_more_force", then="take_force"),

@@ -73,10 +73,6 @@ def retry(draft: Draft, command: inputs.RetryTask) -> str | None:
 
 def stop(draft: Draft, command: inputs.StopTask) -> str | None:
     """Bring the work out and stop the sandbox; a stop behind a resume takes that back."""
-    task = the_task(draft)
-    if task.status is TaskStatus.STOPPING and task.resume_wanted:
-        draft.put(evolve(task, resume_wanted=False, updated_at=draft.now))
-        return None
     return _fired(draft, "stop", command)
 
 
@@ -136,8 +132,5 @@ def set_branch(draft: Draft, command: inputs.SetBranch) -> str | None:
         draft.release = BranchHold(task.repo_id, task.branch, task.id)
     draft.hold = BranchHold(task.repo_id, command.branch, task.id)
     draft.put(evolve(task, branch=command.branch, branch_given=True, is_named=False, updated_at=draft.now))
-    if task.at in (at.QUEUED, at.NAMING, at.CREATE):
-        must_fire(tasks.MACHINE, TaskCursor(draft, task.id), "set_branch")
-    elif task.at == at.error_of(at.CREATE):
-        draft.put(evolve(draft.get(Task, task.id), box_ordered=False))
+    fire(tasks.MACHINE, TaskCursor(draft, task.id), "set_branch")
     return None

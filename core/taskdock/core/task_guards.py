@@ -102,6 +102,11 @@ class TaskGuards:
         return self.work_is_owed() and not self.task.discard
 
     @guard
+    def is_resumed(self) -> bool:
+        """Somebody has asked to go on after the stop."""
+        return self.task.resume_wanted
+
+    @guard
     def is_not_resumed(self) -> bool:
         """Nobody has asked yet to go on after the stop."""
         return not self.task.resume_wanted

@@ -49,7 +49,12 @@ from taskdock.core.task_retry import on_retry
 RELEASE_LANE = "release"
 """Not the provider's own lane, so that ending a sandbox never queues behind making others."""
 
-_SUPERSEDED = (EnsureName, CreateSandbox, EnsureAgent)
+_SUPERSEDED = (EnsureName, CreateSandbox, ObserveSandbox, EnsureAgent)
+
+
+def _outlasts(not_before: datetime | None, deadline_at: datetime | None) -> bool:
+    """Whether the next run may begin only after the deadline: a wait for the window of a create is no time of its own."""
+    return not_before is not None and deadline_at is not None and not_before >= deadline_at
 
 
 class TaskCursor(TaskGuards):
@@ -87,6 +92,8 @@ class TaskCursor(TaskGuards):
             not_before = self._draft.next_attempt_at(after, self._failed)
         elif not_before is None and after is not None:
             not_before = self._draft.now + self._draft.figures.backoff(self._id, after.attempt)
+        if after is not None and _outlasts(not_before, after.deadline_at):
+            after = Tries(type(body).__name__, after.attempt, None)
         self._draft.order(body, place, not_before=not_before, after=after)
 
     def _run_before(self, kind: type[Body]) -> Intent | Tries | None:
@@ -146,6 +153,7 @@ class TaskCursor(TaskGuards):
         """Nothing runs any more; where the sandbox is gone altogether, that is told."""
         if self._value(SandboxStopped).is_absent:
             self.note_lost()
+            self.forget_work()
 
     @order
     def take_force(self) -> None:
@@ -161,6 +169,11 @@ class TaskCursor(TaskGuards):
     def want_resume(self) -> None:
         """It goes on when it is stopped."""
         self._put(resume_wanted=True)
+
+    @order
+    def want_rest(self) -> None:
+        """It stays stopped after all."""
+        self._put(resume_wanted=False)
 
     @order
     def begin_ending(self) -> None:
@@ -207,14 +220,28 @@ class TaskCursor(TaskGuards):
 
     @order
     def forget_work(self) -> None:
-        """The sandbox is gone or given up, and with it what was still in it."""
+        """The sandbox is gone, and with it what was still in it."""
         self._put(work_owed=False)
+
+    @order
+    def keep_work(self) -> None:
+        """The sandbox runs after all: that its work might be given up was said of a broken one."""
+        self._put(discard=False)
 
     @order
     def give_up_work(self) -> None:
         """Work could not be brought out and was forced away: say so for ever."""
         assert self._failed is not None
-        self._draft.note(HistoryKind.WORK_GIVEN_UP, reason=self._failed.reason, head=self.task.head)
+        self._note_given_up(self._failed.reason)
+
+    @order
+    def note_given_up(self) -> None:
+        """Work that may still be in a sandbox that is replaced goes with it: say so for ever."""
+        if self.work_is_owed():
+            self._note_given_up(f"the sandbox is {self._value(Observed).phase.value}")
+
+    def _note_given_up(self, reason: str) -> None:
+        self._draft.note(HistoryKind.WORK_GIVEN_UP, reason=reason, head=self.task.head)
 
     @order
     def look_again(self) -> None:
@@ -408,8 +435,8 @@ class TaskCursor(TaskGuards):
 
     @order
     def destroy_sandbox(self) -> None:
-        """Order the end of this generation's sandbox; from here on it is never started again."""
-        self._put(destroy_ordered=True)
+        """Order the end of this generation's sandbox: from here on it is never started again, and owes nothing."""
+        self._put(destroy_ordered=True, work_owed=False)
         body = DestroySandbox(self.task.sandbox)
         self._ensure(body, Place("sandbox", RELEASE_LANE), not_before=self._settled_at())
 

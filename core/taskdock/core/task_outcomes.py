@@ -110,7 +110,7 @@ def _prompt_failed(draft: Draft, intent: Intent, body: intents.SendPrompt, outco
     message = draft.find(Message, message_id)
     _hold(draft, tab_id, held=message is None or message.at != messages.QUEUED)
     _look_if_unreachable(draft, outcome)
-    if failure in (FailureClass.UNKNOWN, FailureClass.DEADLINE):
+    if was_sent and failure is not FailureClass.PERMANENT:
         fire(tabs.MACHINE, TabCursor(draft, tab_id), "session_lost")
 
 

@@ -102,6 +102,17 @@ def _sessions_wait_for_no_look(draft: Draft) -> bool:
     return moved
 
 
+def _tries_end_where_the_task_rests(draft: Draft) -> bool:
+    """A task that rests and is asked to go on later: what its tabs had tried before does not count then."""
+    task = the_task(draft)
+    if task.status is not TaskStatus.ERROR and task.at not in (at.STOPPED, at.ARCHIVED):
+        return False
+    tried = [tab for tab in draft.all(Tab) if tab.tries is not None]
+    for tab in tried:
+        draft.put(evolve(tab, tries=None))
+    return bool(tried)
+
+
 def _turns_are_cancelled(draft: Draft) -> bool:
     """A task being stopped, archived or killed, or a tab being closed: its running turn is asked to end."""
     settling = the_task(draft).at in at.SETTLING
@@ -129,7 +140,8 @@ def _turns_end_with_their_session(draft: Draft) -> bool:
     settling = the_task(draft).at in at.SETTLING
     moved = False
     for tab in draft.all(Tab):
-        if tab.turn.at != messages.NONE and tab.at not in (tabs.READY, tabs.CLOSING) and not settling:
+        is_awaited = tab.at in (tabs.READY, tabs.CLOSING) or (settling and tab.at == tabs.CLOSED)
+        if tab.turn.at != messages.NONE and not is_awaited:
             end_turn(draft, tab.id, TurnEnd.INTERRUPTED, _why_interrupted(draft, tab))
             moved = True
     return moved
@@ -240,6 +252,7 @@ RULES: tuple[Callable[[Draft], bool], ...] = (
     _tabs_leave_with_their_task,
     _tabs_get_their_session,
     _sessions_wait_for_no_look,
+    _tries_end_where_the_task_rests,
     _turns_are_cancelled,
     _permissions_end_with_their_turn,
     _turns_end_with_their_session,

@@ -8,7 +8,7 @@ Reads as: task_policies, task_outcomes and task_facts -> `end_turn` -> the messa
 from taskdock.core import message as messages
 from taskdock.core.change import Draft, Place
 from taskdock.core.inputs import TurnEnd
-from taskdock.core.intents import AnswerPermission, CollectWork, SendPrompt
+from taskdock.core.intents import AnswerPermission, CancelTurn, CollectWork, SendPrompt
 from taskdock.core.machine import Fired, fire
 from taskdock.core.message import MESSAGE_MACHINE, TURN_MACHINE, Message, MessageCursor, TurnCursor
 from taskdock.core.tab import Tab
@@ -35,7 +35,7 @@ def end_turn(draft: Draft, tab_id: str, end: TurnEnd, detail: str) -> None:
     if message is not None and message.at == messages.SENDING:
         trigger = "lost" if end is TurnEnd.INTERRUPTED else "delivered"
         fire(MESSAGE_MACHINE, MessageCursor(draft, message.id, reason=messages.DELIVERY_UNKNOWN), trigger)
-    for intent in draft.of_tab(tab_id, SendPrompt, AnswerPermission):
+    for intent in draft.of_tab(tab_id, SendPrompt, CancelTurn, AnswerPermission):
         draft.cancel(intent)
     draft.cancel_wakes(f"permission:{tab_id}")
     draft.cancel_wakes(f"cancelling:{tab_id}")

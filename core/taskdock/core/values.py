@@ -150,7 +150,9 @@ def automatic_branch(slug: str, task_id: str, attempt: int) -> str:
 def first_line(prompt: str) -> str:
     """A title for a task that nobody has named yet: the prompt's first line with words in it, at most 80 characters."""
     line = next((line.strip() for line in prompt.splitlines() if line.strip()), "task")
-    words = "".join(character if character.isprintable() else " " for character in line).strip()
+    if not line.isprintable():
+        line = "".join(character if character.isprintable() else " " for character in line)
+    words = line.strip()
     return (
         (words or "task")
         if len(words) <= FIRST_LINE_CHARACTERS_MAX

@@ -27,7 +27,7 @@ def main() -> None:
 
 @asynccontextmanager
 async def _open(home: Path, *, schedule: bool, read_only: bool = False) -> AsyncIterator["Dock"]:
-    from taskdock.app.config import load_home
+    from taskdock.app.config_file import load_home
     from taskdock.app.wiring import open_dock
 
     async with open_dock(load_home(home), schedule=schedule and not read_only) as dock:
@@ -41,7 +41,7 @@ async def _checks(home: Path) -> Sequence[Check]:
 
 
 def _clone_path(home: Path, repo_id: str) -> Path:
-    from taskdock.app.config import load_home
+    from taskdock.app.config_file import load_home
     from taskdock.app.wiring import clone_path
 
     return clone_path(load_home(home), repo_id)

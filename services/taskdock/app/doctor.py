@@ -15,7 +15,8 @@ from taskdock.adapters.agent.fetch import VERSION, host_platform, npm_argv
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.adapters.store.sqlite.store import SqliteStore
-from taskdock.app.config import Config, load_home
+from taskdock.app.config import Config
+from taskdock.app.config_file import load_home
 from taskdock.app.wiring import ports_of, scheduler_runs
 from taskdock.core.errors import Permanent, PortError, StoreError
 from taskdock.ports.sandbox import Capabilities

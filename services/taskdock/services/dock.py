@@ -5,7 +5,7 @@ Never: a wait for a provider in a command, a write in a read.
 Reads as: `taskdock.app.open` -> Dock -> message_requests.py and those below it (commands), reads, feed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import field, frozen
@@ -55,12 +55,17 @@ class TaskView:
 
 @frozen
 class Dock(MessageRequests):
-    """One store with everything around it; `schedules` tells whether this process runs the background work."""
+    """One store with everything around it."""
 
     store: Store
     hub: feed.Hub
     home: Path
-    schedules: bool
+    schedules_now: Callable[[], bool]
+
+    @property
+    def schedules(self) -> bool:
+        """Whether this process runs the background work now; it may begin to when another one ends."""
+        return self.schedules_now()
 
     async def task(self, task_id: str, *, workspace: str = DEFAULT_WORKSPACE) -> TaskView:
         """One task with its tabs; NotFound when the workspace has none of this id."""

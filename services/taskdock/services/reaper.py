@@ -18,13 +18,12 @@ import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import cast
 
 import anyio
 from attrs import evolve, field, frozen, mutable
 
 from taskdock.core.errors import PortError, StoreError
-from taskdock.core.inputs import Input, SandboxReaped
+from taskdock.core.inputs import SandboxReaped
 from taskdock.core.task import Task, TaskStatus
 from taskdock.ports.clock import Clock
 from taskdock.ports.sandbox import Observation, Phase, SandboxProvider, SandboxRef
@@ -183,7 +182,7 @@ class Reaper:
         if await self.reads.record("task", task_id) is None:
             _LOG.warning("reaper: sandbox %s is ended: %s", found.ref.name, found.reason)
             return None
-        reaped = cast("Input", SandboxReaped(found.ref.name, found.reason))
+        reaped = SandboxReaped(found.ref.name, found.reason)
         applied = await self.stepper.apply(task_id, reaped)
         return applied.change.ignored
 

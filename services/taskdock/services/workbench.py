@@ -6,7 +6,6 @@ Reads as: dock.py -> message_requests.py -> tab_requests.py -> task_requests.py 
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import attrs
 from attrs import frozen
@@ -84,7 +83,7 @@ class Workbench:
         return await request.submit(
             self.stepper,
             self.reads,
-            [(tab.task_id, cast("inputs.Input", command))],
+            [(tab.task_id, command)],
             lambda decision: of_tab(decision, tab.id, message_id),
         )
 

@@ -212,7 +212,7 @@ class Stage:
                 store=store,
                 hub=hub,
                 home=home,
-                schedules=schedule and self.plays,
+                schedules_now=lambda: schedule and self.plays,
             )
             async with anyio.create_task_group() as group:
                 if dock.schedules:

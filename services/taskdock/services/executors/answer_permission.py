@@ -1,7 +1,7 @@
-"""Answer permission: tell the agent what was decided.
+"""Answer permission: give the agent the answer to what it asked.
 
 Owns: the executor of `AnswerPermission`.
-Never: a second answer that counts; the first one does, and giving it again changes nothing.
+Never: a claim about the turn; what the agent makes of the answer comes through its stream.
 Reads as: scheduler -> `answer_permission` -> gateway -> Asked.
 """
 
@@ -14,7 +14,7 @@ from taskdock.services.tools import Tools
 
 
 async def answer_permission(body: AnswerPermission, _execution: Execution, tools: Tools) -> Asked:
-    """Give the answer; the stream tells what came of it."""
+    """Answer; the first answer counts, so answering again is harmless."""
     endpoint = await tools.sites.of(body.sandbox).access.endpoint(ref_of(body.sandbox), SERVICE)
     conversation = conversation_of(body.sandbox, body.tab_id, body.session, body.agent)
     await tools.gateway.answer_permission(endpoint, conversation, body.permission_id, body.option_id)

@@ -1,20 +1,25 @@
-"""Resume session: the agent's own session goes on in a new agent process.
+"""Resume session: the session that the tab had goes on in a new agent process.
 
 Owns: the executor of `ResumeSession`.
-Never: two agent processes of one tab at once; the earlier ones are ended before this one begins.
-Reads as: scheduler -> `resume_session` -> access (server runs), gateway (load) -> SessionReady.
+Never: the past told again; the agent repeats it, and nobody hears it.
+Reads as: scheduler -> `resume_session` -> conversations.py, gateway (load, settings) -> SessionReady.
 """
 
 from taskdock.core.inputs import SessionReady
 from taskdock.core.intents import ResumeSession
+from taskdock.services.conversations import clear_way
 from taskdock.services.execution import Execution
-from taskdock.services.executors.create_session import follow_opened, ready_for
+from taskdock.services.links import Followed
+from taskdock.services.sandboxes import conversation_of
 from taskdock.services.tools import Tools
 
 
 async def resume_session(body: ResumeSession, execution: Execution, tools: Tools) -> SessionReady:
-    """Ensure the server, end earlier agent processes, load the session or adopt the process that holds it."""
-    endpoint, conversation = await ready_for(body, execution, tools)
+    """Have a new process load the session, and set it as the tab is set; an agent that cannot refuses for good."""
+    endpoint = await clear_way(body, execution, tools)
+    conversation = conversation_of(body.sandbox, body.tab_id, body.session, body.agent)
     opened = await tools.gateway.resume_session(endpoint, conversation, endpoint.checkout, body.session_id)
     await tools.gateway.settle(endpoint, conversation, opened.session_id, body.settings)
-    return follow_opened(body, opened, tools)
+    followed = Followed(body.sandbox, body.tab_id, body.agent, body.session, opened.session_id)
+    tools.links.follow(followed)
+    return SessionReady(opened.session_id, opened.agent_process)

@@ -22,7 +22,7 @@ from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
 from taskdock.core.task_record import WAIT_REPO, Task
 from taskdock.ports.store import Item, Snapshot, StoredEvent, Versioned
-from taskdock.services.feed import Happened, RecordChanged, Seen
+from taskdock.services.feed import Happened, RecordChanged, Reset, Seen
 
 PROVISIONING = (
     "init_enqueue_provision",
@@ -102,6 +102,8 @@ def take(live: Live, seen: Seen) -> Taken:
         return Taken(_with_record(live, seen.changed))
     if isinstance(seen, Happened):
         return _take_event(live, seen.happened)
+    if isinstance(seen, Reset):
+        return Taken(live)  # the snapshot that follows replaces what is shown
     return _take_items(live, seen.tab_id, seen.items)
 
 
