@@ -15,11 +15,14 @@ from taskdock.adapters.entry.cli.checks import Check
 
 if TYPE_CHECKING:
     from taskdock.services.dock import Dock
+    from taskdock.services.reaper import Reaper
 
 
 def main() -> None:
     """Run the command line of this process."""
-    build_cli(_open, checks=_checks, clone_path=_clone_path, scheduler_runs=_scheduler_runs).main()
+    build_cli(
+        _open, checks=_checks, clone_path=_clone_path, scheduler_runs=_scheduler_runs, reapers=_reaper
+    ).main()
 
 
 @asynccontextmanager
@@ -48,3 +51,12 @@ async def _scheduler_runs(home: Path) -> bool:
     from taskdock.app.wiring import scheduler_runs
 
     return await scheduler_runs(home)
+
+
+@asynccontextmanager
+async def _reaper(home: Path) -> AsyncIterator["Reaper"]:
+    from taskdock.app.config import load_home
+    from taskdock.app.wiring import open_reaper
+
+    async with open_reaper(load_home(home)) as reaper:
+        yield reaper
