@@ -54,7 +54,9 @@ def test_a_file_for_a_folder_is_told(tmp_path: Path) -> None:
     path, there = tmp_path / "taskdock.toml", tmp_path / "notes.txt"
     there.write_text("mine")
     path.write_text(f"drain_seconds = 1\ncache = '{there}'\n")
-    with pytest.raises(InvalidCommand, match=rf"{path}:2: cache is the path of a folder, and {there} is a file"):
+    with pytest.raises(
+        InvalidCommand, match=rf"{path}:2: cache is the path of a folder, and {there} is a file"
+    ):
         load_config(path)
 
 
