@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
@@ -16,7 +16,7 @@ from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
 from taskdock.app import Config, Dock, ports_of
 from taskdock.app import open as open_dock
 from taskdock.core import inputs
-from taskdock.core.change import Change, Draft
+from taskdock.core.change import Change
 from taskdock.core.errors import Transient
 from taskdock.core.history import HistoryKind
 from taskdock.core.machine import NEW
@@ -32,21 +32,6 @@ from taskdock.services.stepping import Decision, Stepper
 pytestmark = pytest.mark.anyio
 
 UNKNOWN = "task-00000000000000000000"
-
-
-class Asking(Stepper):
-    """A stepper whose tasks answer `SandboxReaped` as their boundary does."""
-
-    async def _decide(self, boundary: str, input_: object) -> Decision:
-        if not isinstance(input_, inputs.SandboxReaped):
-            return await super()._decide(boundary, cast("inputs.Input", input_))
-        slice_ = await self.store.load(boundary)
-        draft = Draft(slice_, self.clock.now(), self.figures)
-        (task,) = draft.all(Task)
-        if input_.sandbox == task.sandbox.name and task.at != "killed":
-            return Decision(slice_, draft.freeze("the task uses this sandbox"))
-        draft.note(HistoryKind.SANDBOX_REAPED, sandbox=input_.sandbox, reason=input_.reason)
-        return Decision(slice_, draft.freeze())
 
 
 @frozen
@@ -113,8 +98,7 @@ async def place(folder: Path, age_seconds_min: float = 0.0) -> AsyncIterator[Pla
     """Open one; its sandboxes are ended with it."""
     config = Config(home=folder / "home")
     async with ports_of(config) as ports, open_dock(config, schedule=False, outside=ports) as dock:
-        stepper = Asking(dock.store, dock.clock, dock.stepper.figures)
-        reaper = Reaper(ports.sites, stepper, dock.reads, dock.clock, dock.owner, age_seconds_min)
+        reaper = Reaper(ports.sites, dock.stepper, dock.reads, dock.clock, dock.owner, age_seconds_min)
         made = Place(dock, ports.sites, reaper, config.home / "sandboxes")
         try:
             yield made
@@ -134,7 +118,7 @@ def fates(found: Round) -> dict[str, Fate]:
     ("at", "of_task", "of_box", "reason"),
     [
         ("running", 2, 1, "it is generation 1 of a task that is at 2"),
-        ("error/running", 3, 1, "it is generation 1 of a task that is at 3"),
+        ("stopped", 3, 1, "it is generation 1 of a task that is at 3"),
         ("archived", 2, 1, "it is generation 1 of a task that is at 2"),
         ("killed", 1, 1, "its task is killed"),
         ("killed", 2, 1, "it is generation 1 of a task that is at 2"),
@@ -274,18 +258,20 @@ async def test_a_task_that_comes_to_want_its_box_keeps_it(tmp_path: Path) -> Non
         task = await here.task("killed")
         ref = await here.make(task)
 
-        class Waking(Asking):
+        class Waking(Stepper):
             """The task wakes after the last look, right before its boundary is asked."""
 
-            async def _decide(self, boundary: str, input_: object) -> Decision:
+            async def _decide(self, boundary: str, input_: inputs.Input) -> Decision:
                 await here.change(task, at="init_create_sandbox/create")
-                return await super()._decide(boundary, cast("inputs.Input", input_))
+                return await super()._decide(boundary, input_)
 
         reaper = evolve(
             here.reaper, stepper=Waking(here.dock.store, here.dock.clock, here.dock.stepper.figures)
         )
         ended = await reaper.reap()
-        assert [(one.fate, one.reason) for one in ended.found] == [(Fate.KEPT, "the task uses this sandbox")]
+        assert [(one.fate, one.reason) for one in ended.found] == [
+            (Fate.KEPT, "the task is init_create_sandbox, and this is its sandbox")
+        ]
         assert await here.is_there(ref)
         assert await here.reaped_events(task) == []
 

@@ -101,6 +101,15 @@ async def open_reaper(config: Config) -> AsyncIterator[Reaper]:
         yield _reaper(config, dock, outside)
 
 
+@asynccontextmanager
+async def open_retention(config: Config) -> AsyncIterator[Retention]:
+    """The retention of a home, for one round on demand; it may run beside the process that schedules."""
+    clock = SystemClock()
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with SqliteStore.open(config.home / "taskdock.db", synchronous=config.synchronous) as store:
+        yield Retention(store, clock, config.keep)
+
+
 def _reaper(config: Config, dock: Dock, outside: Outside) -> Reaper:
     return Reaper(outside.sites, dock.stepper, dock.reads, dock.clock, dock.owner, config.reap_age_seconds)
 

@@ -13,7 +13,7 @@ import pytest
 
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.entry.cli.app import NOUNS
-from taskdock.adapters.entry.cli.upkeep import Prunable, StoreUpkeep
+from taskdock.adapters.entry.cli.upkeep import Removed, StoreUpkeep
 from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
 from taskdock.core.errors import SchemaMismatch, Transient
 from taskdock.core.values import sandbox_name
@@ -131,10 +131,10 @@ def test_purge_says_what_it_removes(stage: Stage) -> None:
     """With --dry-run nothing is removed, and what would be is told; without it the same is done."""
     asked: list[bool] = []
 
-    async def purge(home: Path, dry_run: bool) -> Sequence[Prunable]:
+    async def purge(home: Path, dry_run: bool) -> Sequence[Removed]:
         asked.append(dry_run)
         assert home == stage.home
-        return [Prunable("history", 12, "older than 90 days")]
+        return [Removed("history", 12, "older than 90 days")]
 
     dry = stage.taskdock("purge", "--dry-run", purge=purge)
     assert dry.out.splitlines()[1].split() == ["history", "12", "older", "than", "90", "days"]

@@ -21,7 +21,7 @@ Reads as: a command -> a document -> output.py.
 
 Times are ISO 8601 in UTC. What is not there is null. Lists are `{"tasks": [...]}`, `{"tabs": ...}`, `{"repos": ...}`,
 `{"messages": ...}`, `{"events": ...}`, `{"items": ...}`, `{"checks": ...}`, `{"sandboxes": ...}`. A watched or followed line has `position` and `type` (task, tab,
-message, repo, history, transcript, snapshot, rest), and under the name of its type what it is about.
+message, repo, history, transcript, snapshot, reset, rest), and under the name of its type what it is about.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Upkeep: what the app can do for a home's store, without the command line knowing which store that is.
 
-Owns: `StoreUpkeep`, `Prunable` and `Purge`.
+Owns: `StoreUpkeep`, `Removed` and `Purge`.
 Never: a deed of its own; only the composition root knows the adapters.
 Reads as: the app -> `Installation` -> store.py, purge.py.
 """
@@ -24,7 +24,7 @@ class StoreUpkeep:
 
 
 @frozen
-class Prunable:
+class Removed:
     """One kind of rows that retention removes: how many are too old now, and by which rule."""
 
     kind: str
@@ -32,5 +32,5 @@ class Prunable:
     rule: str
 
 
-Purge = Callable[[Path, bool], Awaitable[Sequence[Prunable]]]
+Purge = Callable[[Path, bool], Awaitable[Sequence[Removed]]]
 """Home, whether it is a dry run -> what was removed, or would be."""
