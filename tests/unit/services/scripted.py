@@ -20,6 +20,7 @@ from taskdock.core.errors import Transient
 from taskdock.core.intents import Sandbox
 from taskdock.ports.agent import AgentEvent, AgentGateway, Conversation
 from taskdock.ports.sandbox import Endpoint, Observation, Phase, SandboxRef
+from taskdock.ports.store import NewItem, Store
 from taskdock.services.links import Followed, Links
 from taskdock.services.sites import Site, Sites
 
@@ -92,6 +93,7 @@ class ScriptedSandbox:
     """Provider and way in of one sandbox, which runs."""
 
     failure: Exception | None = None
+    no_way_in: Exception | None = None
 
     async def observe(self, ref: SandboxRef) -> Observation:
         """Say that it runs, or fail."""
@@ -100,13 +102,29 @@ class ScriptedSandbox:
         return Observation(ref, Phase.RUNNING, datetime.now(UTC))
 
     async def endpoint(self, _ref: SandboxRef, _service: str) -> Endpoint:
-        """Where its server answers."""
+        """Where its server answers, or why nobody can say."""
+        if self.no_way_in is not None:
+            raise self.no_way_in
         return Endpoint("http://sandbox.test", {}, "start-1", "/checkout")
 
 
 def followed(tab_id: str = "tab-1", *, session: int = 1) -> Followed:
     """A session of a tab of the one task."""
-    return Followed(BOX, tab_id, "demo", session, f"{tab_id}-s{session}")
+    return Followed(BOX, tab_id, "demo", session, f"id-of-{tab_id}")
+
+
+@mutable
+class ShyStore:
+    """The real store, after it has refused to append as often as a test wants."""
+
+    store: SqliteStore
+    failures: list[Exception] = field(factory=list)
+
+    async def append(self, items: Sequence[NewItem]) -> int:
+        """Append, or fail."""
+        if self.failures:
+            raise self.failures.pop(0)
+        return await self.store.append(items)
 
 
 @mutable
@@ -118,6 +136,14 @@ class Scripted:
     stepper: RecordingStepper
     store: SqliteStore
     sandbox: ScriptedSandbox
+    writing: ShyStore
+
+    async def until_said(self, count: int) -> list[tuple[str, Any]]:
+        """Wait until the transcript has so many items."""
+        with anyio.fail_after(10):
+            while len(said := await self.said()) < count:  # noqa: ASYNC110 - a store gives no event
+                await anyio.sleep(0.01)
+        return said
 
     async def said(self, tab_id: str = "tab-1") -> list[tuple[str, Any]]:
         """The transcript as kinds and bodies."""
@@ -127,13 +153,20 @@ class Scripted:
 @asynccontextmanager
 async def scripted_links(folder: Path, scripts: dict[str, list[Script]]) -> AsyncIterator[Scripted]:
     """Run links whose agents behave as written down."""
-    gateway, stepper, sandbox = ScriptedGateway(scripts), RecordingStepper(), ScriptedSandbox()
+    gateway = ScriptedGateway({tab_id: list(one) for tab_id, one in scripts.items()})
+    stepper, sandbox = RecordingStepper(), ScriptedSandbox()
     async with SqliteStore.open(folder / "taskdock.db") as store:
         sites = Sites({"local": Site(cast("Any", sandbox), cast("Any", sandbox))})
+        writing = ShyStore(store)
         links = Links(
-            cast("Stepper", stepper), store, store, SystemClock(), sites, cast("AgentGateway", gateway)
+            cast("Stepper", stepper),
+            cast("Store", writing),
+            store,
+            SystemClock(),
+            sites,
+            cast("AgentGateway", gateway),
         )
         async with anyio.create_task_group() as group:
             await group.start(links.run)
-            yield Scripted(links, gateway, stepper, store, sandbox)
+            yield Scripted(links, gateway, stepper, store, sandbox, writing)
             group.cancel_scope.cancel()

@@ -126,6 +126,19 @@ async def test_connection_that_brings_nothing_is_tried_four_times(tmp_path: Path
         assert len(scripted.gateway.attached) == 4
 
 
+async def test_store_that_refuses_items_loses_no_session(tmp_path: Path) -> None:
+    """However often the store refuses, the session is followed, and its words are written when the store takes them."""
+    async with scripted_links(tmp_path, {"tab-1": [[text(1)]] * 8 + [[text(1), EXIT]]}) as scripted:
+        scripted.writing.failures += [LeaseLost("busy")] * 8
+        scripted.links.follow(followed())
+        await scripted.stepper.until(1)
+        assert scripted.stepper.facts == [lost("code 3")]
+        assert await scripted.said() == [
+            ("text", {"text": "x"}),
+            ("error", {"text": "The agent stopped: code 3"}),
+        ]
+
+
 async def test_odd_event_costs_its_session_only(tmp_path: Path) -> None:
     """An event that cannot be taken loses its own session, which is told; who waits learns it, and other tabs go on."""
     odd: Any = Update(1, ItemKind.TEXT, 5)  # type: ignore[arg-type]
@@ -140,12 +153,17 @@ async def test_odd_event_costs_its_session_only(tmp_path: Path) -> None:
             await scripted.links.follow(followed("tab-2")).until_seen("msg-2")
 
 
-async def test_broken_invariant_is_not_caught(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["before the stream", "in the stream"])
+async def test_broken_invariant_is_not_caught(tmp_path: Path, where: str) -> None:
     """What must never be caught is not, wherever in a link it is found."""
 
     async def follow() -> None:
         async with scripted_links(tmp_path, {"tab-1": [[asked(1)]]}) as scripted:
-            scripted.stepper.failures.append(InvariantViolated("a row is missing"))
+            broken = InvariantViolated("a row is missing")
+            if where == "in the stream":
+                scripted.stepper.failures.append(broken)
+            else:
+                scripted.sandbox.no_way_in = broken
             scripted.links.follow(followed())
             await anyio.sleep(10)
 

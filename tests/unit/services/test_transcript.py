@@ -87,14 +87,62 @@ ITEMS: list[tuple[str, Any]] = [
 ]
 
 
-async def test_each_event_adds_its_item_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every kind of event becomes what the page says, in order; a replay after any of them adds nothing."""
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the pauses between tries short."""
     monkeypatch.setattr(links, "_REATTACH_PAUSE_SECONDS", 0.0)
+
+
+async def test_each_event_adds_its_item(tmp_path: Path) -> None:
+    """Every kind of event becomes what the page says, in order."""
+    async with scripted_links(tmp_path, {"tab-1": [EVENTS]}) as scripted:
+        scripted.links.follow(followed())
+        assert await scripted.until_said(len(ITEMS)) == ITEMS
+
+
+async def test_replay_adds_nothing(tmp_path: Path) -> None:
+    """A stream that breaks and is replayed after any of its events gives the same items, once."""
     scripts: list[Script] = [[*EVENTS[:end], Transient("cut")] for end in range(1, len(EVENTS))]
     async with scripted_links(tmp_path, {"tab-1": [*scripts, EVENTS]}) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(2 + 1)  # two questions, then the loss of the session
         assert await scripted.said() == ITEMS
+
+
+EXIT = AgentExited(20, "gone")
+WORD = Update(9, ItemKind.TEXT, {"text": "x"})
+NEXT = Update(10, ItemKind.TEXT, {"text": "y"})
+
+
+@pytest.mark.parametrize(
+    ("scripts", "gaps"),
+    [
+        ([[Gap(9, after=0), NEXT, EXIT]], [{"after": 0, "before": 9}]),
+        ([[WORD, Transient("cut")], [Gap(9, after=0), NEXT, EXIT]], []),
+        ([[WORD, Transient("cut")], [Gap(12, after=0), EXIT]], [{"after": 0, "before": 12}]),
+        (
+            [[Gap(9, after=0), NEXT, Transient("cut")], [Gap(9, after=0), NEXT, EXIT]],
+            [{"after": 0, "before": 9}],
+        ),
+    ],
+)
+async def test_gap_is_what_nobody_heard(tmp_path: Path, scripts: list[Script], gaps: list[Any]) -> None:
+    """A gap is told where the ring lost what the transcript has not; what was heard before it ran over is no gap."""
+    async with scripted_links(tmp_path, {"tab-1": scripts}) as scripted:
+        scripted.links.follow(followed())
+        await scripted.stepper.until(1)
+        assert [body for kind, body in await scripted.said() if kind == "gap"] == gaps
+
+
+async def test_next_process_of_ours_knows_what_was_heard(tmp_path: Path) -> None:
+    """After a restart of ours a ring that ran over meanwhile is a gap only beyond what the store has."""
+    async with scripted_links(tmp_path, {"tab-1": [[WORD, NEXT]]}) as scripted:
+        scripted.links.follow(followed())
+        await scripted.until_said(2)
+    async with scripted_links(tmp_path, {"tab-1": [[Gap(9, after=0), NEXT, EXIT]]}) as scripted:
+        scripted.links.follow(followed())
+        await scripted.stepper.until(1)
+        assert [kind for kind, _ in await scripted.said()] == ["text", "text", "error"]
 
 
 async def test_long_transcript_is_whole_and_paged(tmp_path: Path) -> None:
