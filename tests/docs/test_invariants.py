@@ -39,7 +39,7 @@ def makers_everywhere(kind: str) -> list[str]:
 
 def test_one_function_makes_tasks() -> None:
     """There is one create path: one function makes the command, whichever way in asks, and one makes the record."""
-    assert makers_everywhere("CreateTask") == ["taskdock.services.workbench.create_task"]
+    assert makers_everywhere("CreateTask") == ["taskdock.services.task_requests.create_task"]
     assert makers_everywhere("Task") == ["taskdock.core.task_boundary._create"]
 
 
