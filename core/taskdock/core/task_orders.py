@@ -127,6 +127,10 @@ class TaskCursor(TaskGuards):
     def take_sandbox(self) -> None:
         """The sandbox runs, and the branch is checked out in it."""
         adopted = self._value(SandboxReady).adopted
+        if not adopted:
+            # The one that ran before is gone, or there was none.
+            self.note_lost()
+            self.forget_work()
         kind = HistoryKind.SANDBOX_ADOPTED if adopted else HistoryKind.SANDBOX_CREATED
         self._put(box_ready=True, discard=False, tries=None)
         self._draft.note(kind, sandbox=self.task.sandbox.name, generation=self.task.generation)

@@ -11,7 +11,6 @@ neither its answer nor its turn's end was seen; the core knows those that it was
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import anyio
 import anyio.abc
@@ -283,8 +282,7 @@ class Links:
     async def _tell_asked(self, link: AgentLink) -> None:
         """Tell what waits for an answer. What a store does not take is told again after the connection is made anew."""
         for asked in link.untold():
-            # Not typed by its class as long as the core's union of inputs has no place for it.
-            fact: Any = inputs.PermissionAsked(
+            fact = inputs.PermissionAsked(
                 link.followed.tab_id,
                 asked.request_id,
                 asked.permission_id,
