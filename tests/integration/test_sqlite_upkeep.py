@@ -130,7 +130,7 @@ async def test_a_backup_of_a_store_in_use_is_whole(
 ) -> None:
     """While tabs are opened, a backup is one moment of the store, private, by itself, and can be opened."""
     monkeypatch.setattr(upkeep, "_PAGES_AT_ONCE", 1)
-    into, stop = tmp_path / "copy.db", anyio.Event()
+    into, stop, size = tmp_path / "copy.db", anyio.Event(), 0
     opened: list[int] = []
 
     async def write(store: SqliteStore) -> None:
