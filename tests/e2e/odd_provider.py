@@ -28,7 +28,7 @@ class OddProvider:
         self._provider = provider
         self._folder = folder
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the provider has
         return getattr(self._provider, name)
 
     async def observe(self, ref: SandboxRef) -> Observation:
