@@ -312,12 +312,14 @@ class SessionClosed:
 class WorkCollected:
     """The service clone holds the commits: the task's head (None when it never made one), whether the branch followed.
 
-    `uncommitted` names files (at most 20) whose changes are in no commit, and so still only in the sandbox.
+    `uncommitted` names files (at most 20) whose changes are in no commit, and so still only in the sandbox. `kept` counts
+    those whose uncommitted changes came along beside the head, and come back with the next checkout.
     """
 
     head: str | None
     branch_moved: bool
     uncommitted: tuple[str, ...] = ()
+    kept: int = 0
 
 
 class SandboxPhase(Enum):
