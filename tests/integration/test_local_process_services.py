@@ -17,7 +17,7 @@ from local_process import OWNER, killed, new_spec, processes, running_sandbox, s
 from taskdock.adapters.sandbox.local import provider, services
 from taskdock.adapters.sandbox.local.health import Verdict, await_health
 from taskdock.adapters.sandbox.local.process_table import ProcessTable
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.core.errors import Permanent, Transient, Unreachable
 from taskdock.ports.sandbox import Endpoint, Exec, ProgramFile, SandboxSpec, ServiceSpec
 
@@ -311,7 +311,7 @@ async def test_program_that_cannot_be_run_is_permanent(
 
 async def test_without_a_process_table_services_are_refused(tmp_path: Path) -> None:
     """Where there is no /proc, capabilities say what is missing, services are Permanent, the rest works."""
-    lame = LocalProcessSandboxes(
+    lame = LocalSandboxes(
         tmp_path, "this-machine", lambda: datetime.now(UTC), table=ProcessTable(tmp_path / "no-proc")
     )
     spec = new_spec()

@@ -17,7 +17,7 @@ from taskdock.adapters.agent.sandbox_agent import SandboxAgentGateway
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.naming.heuristic import HeuristicNamer
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.adapters.seat.unix import UnixSeat
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.background import Background
@@ -121,11 +121,9 @@ async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[
 
 
 def _site(name: str, config: Config, clock: Clock) -> Site:
-    if name != LocalProcessSandboxes.id:
-        raise InvalidCommand(
-            f"Unknown provider {name!r}: there is {LocalProcessSandboxes.id!r}.", field="providers"
-        )
-    local = LocalProcessSandboxes(config.home / "sandboxes", platform.node(), clock.now)
+    if name != LocalSandboxes.id:
+        raise InvalidCommand(f"Unknown provider {name!r}: there is {LocalSandboxes.id!r}.", field="providers")
+    local = LocalSandboxes(config.home / "sandboxes", platform.node(), clock.now)
     return Site(local, local)
 
 
