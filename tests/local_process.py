@@ -59,8 +59,12 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Answer).serve_f
 @cache
 def ground(level: Level) -> Ground:
     """Try the level on this machine, once."""
+
+    async def tried() -> Ground:
+        return await to_thread.run_sync(prepare, level)
+
     with start_blocking_portal() as portal:
-        return portal.call(to_thread.run_sync, prepare, level)
+        return portal.call(tried)
 
 
 def sandboxes(root: Path, level: Level | None = None) -> LocalSandboxes:
@@ -77,16 +81,16 @@ def new_spec(name: str | None = None) -> SandboxSpec:
 
 
 @asynccontextmanager
-async def running_sandbox(root: Path) -> AsyncIterator[SandboxSpec]:
+async def running_sandbox(root: Path, level: Level | None = None) -> AsyncIterator[SandboxSpec]:
     """Make a sandbox below the root and end its processes afterwards, whatever a test did to it."""
     spec = new_spec()
-    await sandboxes(root).ensure(spec)
+    await sandboxes(root, level).ensure(spec)
     try:
         yield spec
     finally:
         # A test may have spoilt the record on purpose; then it started no process.
         with anyio.CancelScope(shield=True), suppress(PortError):
-            await sandboxes(root).destroy(spec.ref, OWNER)
+            await sandboxes(root, level).destroy(spec.ref, OWNER)
 
 
 def service(name: str = "server", version: str = "1") -> ServiceSpec:
@@ -111,7 +115,7 @@ class Children:
     def begin(self, **what: Any) -> None:
         """Begin a call without waiting for its end."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(what, default=str) + "\n")
+        self._process.stdin.write(json.dumps({"level": current_level[-1].value, **what}, default=str) + "\n")
         self._process.stdin.flush()
 
     def ended(self) -> str:
@@ -153,6 +157,12 @@ def processes(root: Path, name: str) -> set[int]:
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     found = {pid for pid in pids if _runs_with(pid, wanted)}
     return {pid for pid in found if not _is_machinery(pid)} or found
+
+
+def is_waiting(root: Path, name: str) -> bool:
+    """Whether there is a namespace in which nothing of the sandbox runs yet."""
+    found = processes(root, name)
+    return bool(found) and all(_is_machinery(pid) for pid in found)
 
 
 async def killed(pid: int) -> None:

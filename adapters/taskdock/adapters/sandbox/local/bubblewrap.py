@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from taskdock.adapters.sandbox.local import children
+from taskdock.adapters.sandbox.local.ending import kill_at_once
 from taskdock.adapters.sandbox.local.folders import SandboxFolder
 from taskdock.adapters.sandbox.local.launching import Born, Order
 from taskdock.adapters.sandbox.local.limits import Limits
@@ -57,15 +58,18 @@ class BubblewrapLauncher:
                 output=order.output,
                 passed=passed if order.bridge is None else [*passed, order.bridge.listener],
             )
+            born = Born(None)
             try:
                 # Our copies, lest we wait for ourselves when the other side has ended.
                 for end in (who.into, order_pipe.out, said.into):
                     end.close()
-                self._admit(order.folder, child, _first_pid(_heard(who, patience, until=b"}")), write_down)
+                first_pid = _first_pid(_heard(who, patience, until=b"}"))
+                born = self._admitted(order.folder, child, first_pid)
+                write_down(born)
                 _give(order_pipe, line, patience)
                 _judge(_heard(said, patience), order.argv, child)
             except BaseException:
-                children.kill_group(child)
+                kill_at_once(self._table, child, born.leaders)
                 raise
         return child
 
@@ -83,20 +87,14 @@ class BubblewrapLauncher:
             *(str(interpreter()), "-S", "-E", f"{OURS}/{INSIDE.name}", str(hear_order), str(say)),
         ]
 
-    def _admit(
-        self,
-        folder: SandboxFolder,
-        child: children.Child,
-        first_pid: int | None,
-        write_down: Callable[[Born], None],
-    ) -> None:
-        """Limit the namespace and write it down, while nothing but inside.py is in it, and that waits."""
+    def _admitted(self, folder: SandboxFolder, child: children.Child, first_pid: int | None) -> Born:
+        """Limit the namespace, while nothing but inside.py is in it, and that waits; say who it is."""
         first = None if first_pid is None else self._table.key(first_pid)
         born = Born(self._table.key(child.pid), first)
         if first is None or born.child is None:
             raise Transient("The sandbox's namespace could not be made.", log_tail=_tail(child))
         self._limits.apply(folder, first.pid)
-        write_down(born)
+        return born
 
 
 def _line(order: Order, processes_max: int) -> bytes:

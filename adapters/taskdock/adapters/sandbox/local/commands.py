@@ -21,7 +21,7 @@ import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from taskdock.adapters.sandbox.local import children
-from taskdock.adapters.sandbox.local.ending import END_SECONDS, end_processes
+from taskdock.adapters.sandbox.local.ending import END_SECONDS, end_processes, kill_at_once
 from taskdock.adapters.sandbox.local.environment import clean_environment, marks
 from taskdock.adapters.sandbox.local.files import resolve_beneath
 from taskdock.adapters.sandbox.local.folders import SandboxFolder
@@ -42,7 +42,8 @@ class _Launch:
     The task may be gone by the time the child is there; whichever of the two comes second ends it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, table: ProcessTable) -> None:
+        self._table = table
         self.wanted: frozenset[bytes] = frozenset()
         self.leaders: tuple[ProcessKey, ...] = ()
         self._child: children.Child | None = None
@@ -60,7 +61,7 @@ class _Launch:
         with self._lock:
             self._child = child
             if self._abandoned:
-                children.kill_group(child)
+                kill_at_once(self._table, child, self.leaders)
 
     def abandon(self) -> bool:
         """From the task: it waits no longer. Kills the group of a child that still runs; whether there was one."""
@@ -68,7 +69,7 @@ class _Launch:
             self._abandoned = True
             if self._child is None or self._child.returncode is not None:
                 return False
-            children.kill_group(self._child)
+            kill_at_once(self._table, self._child, self.leaders)
             return True
 
 
@@ -86,7 +87,7 @@ class LocalCommands:
         Raises: `Transient` on timeout, after its processes are gone; `Unreachable` without a sandbox; `OSError` when
         the program cannot be run.
         """
-        launch = _Launch()
+        launch = _Launch(self._table)
         try:
             await to_thread.run_sync(self._start, folder, command, launch, limiter=self._limiter)
             conversation = _Conversation(launch.started(), command.stdin)

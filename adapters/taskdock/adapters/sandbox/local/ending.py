@@ -1,6 +1,6 @@
 """Ending: stops every process of a sandbox, of a service or of a command, and waits until none is left.
 
-Owns: `end_processes`, `end_holders`.
+Owns: `end_processes`, `kill_at_once`, `end_holders`.
 Never: a signal to a pid that may have come round again (each goes through a pidfd whose start time was checked).
 Reads as: provider.py, services.py, commands.py -> `end_processes` -> process_table.py, the kernel.
 
@@ -65,6 +65,15 @@ def end_processes(
             _signal(table, fresh, leaders, signal.SIGTERM)
             _await_exits(family, patience, grace.left_seconds)
         children.reap()
+
+
+def kill_at_once(table: ProcessTable, child: children.Child, leaders: Iterable[ProcessKey]) -> None:
+    """Kill a child's group and its leaders, and wait for nothing: with its first process a namespace ends by itself."""
+    children.kill_group(child)
+    for leader in leaders:
+        process = table.read(leader.pid)
+        if process is not None and process.start_ticks == leader.start_ticks:
+            _signal_one(table, process, signal.SIGKILL)
 
 
 def end_holders(lock: Path) -> None:

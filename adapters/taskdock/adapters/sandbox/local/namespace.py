@@ -58,6 +58,7 @@ def bwrap_argv(
         bwrap,
         *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *(() if network else ("--unshare-net",)),
+        # A session of its own, lest a signal to "my group" reach bwrap, which is outside.
         *("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session"),
         *_system(),
         *("--proc", "/proc", *_kernel(), "--dev", "/dev"),
