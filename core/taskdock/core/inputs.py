@@ -5,6 +5,7 @@ Never: an id, a time or a random number made by the core; they come in with the 
 Reads as: request path, scheduler or simulation makes one -> `step` -> Change.
 """
 
+from datetime import datetime
 from enum import Enum
 
 from attrs import frozen
@@ -29,11 +30,15 @@ class CreateTask:
     title: str | None = None
     branch: str | None = None
     base: str | None = None
+    model: str | None = None
+    permission_mode: str | None = None
 
 
 @frozen
 class RetryTask:
-    """Go on from where the task failed."""
+    """Go on from where the task failed; `discard` gives up work that a broken sandbox does not give back."""
+
+    discard: bool = False
 
 
 @frozen
@@ -88,6 +93,7 @@ class OpenTab:
     agent: str | None = None
     message_id: str | None = None
     prompt: str | None = None
+    model: str | None = None
 
 
 @frozen
@@ -309,9 +315,46 @@ class WorkCollected:
     uncommitted: tuple[str, ...] = ()
 
 
+class SandboxPhase(Enum):
+    """What a provider says of a sandbox; the words are those of `taskdock.ports.sandbox.Phase`."""
+
+    ABSENT = "absent"
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    DESTROYING = "destroying"
+    UNKNOWN = "unknown"
+
+
+@frozen
+class Observed:
+    """What the provider said of the sandbox at `read_at`."""
+
+    phase: SandboxPhase
+    read_at: datetime
+    reason: str | None = None
+
+
+@frozen
+class SandboxStopped:
+    """Nothing runs in the sandbox at `read_at`: it is stopped, or `is_absent`.
+
+    A create that began less than `create_window_seconds` before may still land.
+    """
+
+    read_at: datetime
+    create_window_seconds: float
+    is_absent: bool = False
+
+
 @frozen
 class SandboxReleased:
-    """The sandbox is gone."""
+    """The sandbox is absent at `read_at`; a create that began less than `create_window_seconds` before may still land."""
+
+    read_at: datetime
+    create_window_seconds: float
 
 
 @frozen
@@ -334,7 +377,7 @@ class Woken:
 
 Value = (
     NameEnsured | SandboxReady | AgentReady | SessionReady | TurnEnded | Asked | SessionClosed | WorkCollected
-    | SandboxReleased | Cloned | Told | Woken
+    | Observed | SandboxStopped | SandboxReleased | Cloned | Told | Woken
 )  # fmt: skip
 
 
@@ -413,10 +456,11 @@ class Delivered:
 
 @frozen
 class SessionLost:
-    """The agent process of this session is gone."""
+    """The agent process of the tab's `session`-th session in this generation is gone."""
 
     tab_id: str
-    session_id: str
+    generation: int
+    session: int
     reason: str
 
 
@@ -441,6 +485,14 @@ class PermissionAsked:
 
 
 @frozen
+class SandboxReaped:
+    """The reaper is about to end this sandbox, which no task needs; ignored means: do not, the task has come to want it."""
+
+    sandbox: str
+    reason: str
+
+
+@frozen
 class SandboxLost:
     """The provider says that this sandbox is not there any more."""
 
@@ -448,13 +500,16 @@ class SandboxLost:
     reason: str
 
 
-TaskInput = (
-    CreateTask | RetryTask | KillTask | OpenTab | RetryTab | CloseTab | SendMessage | RepoReady | RepoFailed
-    | OutcomeReported | Started | Progressed | Delivered | SessionLost | SandboxLost
+TaskCommand = (
+    RetryTask | StopTask | ResumeTask | ArchiveTask | UnarchiveTask | KillTask | RenameTask | SetBranch
+    | OpenTab | RetryTab | RenameTab | SetModel | CloseTab | SendMessage | EditMessage | WithdrawMessage
+    | ResumeQueue | CancelTurn | AnswerPermission | MarkRead | SetDraft
 )  # fmt: skip
+"""What may be asked of a task that exists."""
+TaskFact = (
+    RepoReady | RepoFailed | OutcomeReported | Started | Progressed | Delivered | PermissionAsked | SessionLost
+    | SandboxLost | SandboxReaped
+)  # fmt: skip
+TaskInput = CreateTask | TaskCommand | TaskFact
 RepoInput = AddRepo | RetryRepo | AwaitReady | OutcomeReported | Progressed
-Input = (
-    CreateTask | RetryTask | KillTask | OpenTab | RetryTab | CloseTab | SendMessage | RepoReady | RepoFailed
-    | OutcomeReported | Started | Progressed | Delivered | SessionLost | SandboxLost
-    | AddRepo | RetryRepo | AwaitReady
-)  # fmt: skip
+Input = TaskInput | AddRepo | RetryRepo | AwaitReady

@@ -40,6 +40,8 @@ class EnsureName:
     branch: str | None
     base: str | None
     attempt: int
+    is_kept: bool = False
+    """The name was settled before and its branch may exist already: it is only confirmed."""
 
 
 @frozen
@@ -194,8 +196,9 @@ class Wake:
 
 
 Body = (
-    EnsureName | CreateSandbox | EnsureAgent | CreateSession | SendPrompt | CancelTurn | CloseSession
-    | CollectWork | DestroySandbox | CloneRepo | Tell | Wake
+    EnsureName | CreateSandbox | ObserveSandbox | EnsureAgent | CreateSession | ResumeSession | SendPrompt
+    | CancelTurn | AnswerPermission | CloseSession | CollectWork | StopSandbox | DestroySandbox | CloneRepo
+    | Tell | Wake
 )  # fmt: skip
 
 
@@ -211,12 +214,16 @@ def _default_figures() -> dict[str, Figure]:
     return {
         "EnsureName": Figure(30, 3),
         "CreateSandbox": Figure(600, 5),
+        "ObserveSandbox": Figure(600, 1_000),
         "EnsureAgent": Figure(300, 5),
         "CreateSession": Figure(120, 5),
+        "ResumeSession": Figure(120, 5),
         "SendPrompt": Figure(6 * 3600, 1),
         "CancelTurn": Figure(10, 1),
+        "AnswerPermission": Figure(30, 3),
         "CloseSession": Figure(600, 10),
         "CollectWork": Figure(300, 3),
+        "StopSandbox": Figure(300, 5),
         "DestroySandbox": Figure(600, 10),
         "CloneRepo": Figure(3600, 5),
         "Tell": Figure(365 * 24 * 3600, 1_000_000),
@@ -232,9 +239,20 @@ class Figures:
     backoff_seconds: float = 1.0
     backoff_seconds_max: float = 60.0
     settle_seconds: float = 10.0
-    """How long a kill waits for running turns to end."""
+    """How long a stop, an archive and a kill wait for running turns to end."""
     closing_seconds: float = 5.0
     """How long a closing tab waits for its session to end."""
+    cancel_seconds: float = 10.0
+    """How long a turn that was asked to end may go on before its agent process is replaced."""
+    permission_seconds: float = 3600.0
+    """How long a permission request waits for its answer before it is cancelled."""
+    call_seconds: float = 10.0
+    """How long after its Started an attempt may still make its first call outside."""
+    absent_seconds: float = 5.0
+    """Between two looks at a sandbox that is absent; one alone proves nothing."""
+    heals_max: int = 3
+    """How many times a sandbox is replaced or started again within `heals_seconds` before its task is unstable."""
+    heals_seconds: float = 1800.0
 
     def of(self, body: Body) -> Figure:
         """The limits of this kind of intent."""

@@ -8,7 +8,8 @@ Rule 1. Messages of a tab are sent in order, one turn at a time, and only while 
 Rule 2. `delivered` needs proof: the relay's receipt, or anything that the agent sent in that turn.
 Rule 3. What is proven not to have been sent goes back into the queue; what is not proven either way has failed as
         `delivery_unknown`.
-Rule 4. A turn ends once. Unless it completed, the queue is held until the user sends again.
+Rule 4. A turn ends once. Unless it completed, the queue is held until the user sends again or resumes it.
+Rule 5. An accepted cancel proves nothing. A turn that goes on all the same loses its agent process.
 """
 
 from datetime import datetime
@@ -20,10 +21,10 @@ from attrs import evolve, frozen
 from taskdock.core.change import Draft, Place
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import TurnEnd
-from taskdock.core.intents import CancelTurn, Intent, SendPrompt
+from taskdock.core.intents import CancelTurn, Intent, SendPrompt, Wake
 from taskdock.core.machine import NEW, Row, build, guard, order
 from taskdock.core.tab import Tab, Turn
-from taskdock.core.task import Task
+from taskdock.core.task_record import Task
 
 
 class MessageStatus(Enum):
@@ -38,7 +39,7 @@ class MessageStatus(Enum):
     FAILED = "failed"
     """It was refused, or nobody can tell whether it arrived (`delivery_unknown`). Final."""
     WITHDRAWN = "withdrawn"
-    """Its tab was closed before it was sent. Final."""
+    """The user took it back, or its tab was closed before it was sent. Final."""
 
 
 class TurnStatus(Enum):
@@ -73,9 +74,12 @@ MESSAGE_ROWS = (
     Row("delivered", SENDING, DELIVERED),
     Row("not_sent", SENDING, QUEUED, when="may_be_tried_again"),
     Row("not_sent", SENDING, FAILED),
+    Row("taken_back", SENDING, QUEUED, then="uncount_try"),
     Row("refused", SENDING, FAILED),
     Row("lost", SENDING, FAILED),
-    Row("tab_closed", (QUEUED, SENDING), WITHDRAWN),
+    Row("edit", QUEUED, "=", then="note_edited"),
+    Row("withdraw", QUEUED, WITHDRAWN),
+    Row("tab_closed", QUEUED, WITHDRAWN),
 )
 
 TURN_STATES: dict[str, tuple[str, ...]] = {NONE: (), RUNNING: ("begin",), CANCELLING: ("cancel_turn",)}
@@ -154,6 +158,17 @@ class MessageCursor:
         )
 
     @order
+    def note_edited(self) -> None:
+        """The user changed its text before it was sent."""
+        self._put()
+        self._draft.note(HistoryKind.MESSAGE_EDITED, self.message.tab_id, message=self._id)
+
+    @order
+    def uncount_try(self) -> None:
+        """It was not its fault: its prompt was taken back before it began."""
+        self._put(tries=self.message.tries - 1)
+
+    @order
     def send_prompt(self) -> None:
         """Order its one SendPrompt, after a pause when it came back to the queue before."""
         message = self.message
@@ -168,6 +183,7 @@ class MessageCursor:
             session_id=tab.session_id,
             agent_process=tab.agent_process,
             message_id=message.id,
+            settings=tab.settings,
         )
         pause = self._draft.figures.backoff(message.id, message.tries)
         self._draft.order(
@@ -238,18 +254,26 @@ class TurnCursor:
 
     @order
     def cancel_turn(self) -> None:
-        """Ask the agent to end it."""
+        """Ask the agent to end it, and give that a bounded time."""
         tab = self.tab
         task = self._draft.get(Task, tab.task_id)
         assert tab.session_id is not None
         body = CancelTurn(task.sandbox, tab.agent, tab.id, tab.session, tab.session_id)
         self._draft.order(body, Place(f"cancel:{tab.id}", "session"))
+        wake = Wake(f"cancelling:{tab.id}:{tab.turn.message_id}")
+        at = self._draft.after(self._draft.figures.cancel_seconds)
+        self._draft.order(wake, Place(wake.reason, "wake"), not_before=at)
 
     @order
     def note_end(self) -> None:
         """The turn is over; unless it completed, the queue waits for the user."""
         assert self._end is not None
-        self._put(last_end=self._end, last_end_detail=self._detail, held=self._end is not TurnEnd.COMPLETED)
+        self._put(
+            last_end=self._end,
+            last_end_detail=self._detail,
+            held=self._end is not TurnEnd.COMPLETED,
+            turns_ended=self.tab.turns_ended + 1,
+        )
         self._draft.note(
             HistoryKind.TURN_ENDED,
             self._id,

@@ -1,6 +1,6 @@
 """Step: the work under way in a record, and why it failed.
 
-Owns: `Step` and `Failure`, which task, tab and repo share.
+Owns: `Step`, `Tries` and `Failure`, which task, tab and repo share.
 Never: a decision; both only tell people what the machines did.
 Reads as: a room's orders write them -> clients show them.
 """
@@ -23,6 +23,15 @@ class Step:
     waits_for: str | None = None
     progress: str | None = None
     last_progress_at: datetime | None = None
+
+
+@frozen
+class Tries:
+    """The runs that an intent had before something else came between: the next one of this kind counts on from here."""
+
+    kind: str
+    attempt: int
+    deadline_at: datetime | None
 
 
 @frozen

@@ -1,13 +1,14 @@
 """Tab: one agent conversation of a task; its id is ours and durable, the agent's session id is an attribute.
 
-Owns: `TabStatus`, the tab table, the `Tab` record with its `Turn`, its guards and orders.
+Owns: `TabStatus`, the tab table, the `Tab` record with its `Turn` and what the agent asked in it, guards and orders.
 Never: a change to the task, and no session id that the agent did not give.
 Reads as: task_boundary and task_policies fire triggers here -> the row alone sets the status.
 
 Rule 1. Only SessionReady leads to `ready`, so a tab is never ready by a request.
 Rule 2. A tab fails with its task (`error/task`) or on its own (`error/session`); only the first kind comes back with the task.
-Rule 3. What a lost or failed session held is not trusted again: the next one has the next number, and the executor ends
-        the earlier ones before it opens it.
+Rule 3. What a lost session held is not trusted again: the next one is a new agent process with the next number, and the
+        executor ends the earlier ones before it. It goes on with the agent's own session where that is known in this
+        sandbox, and begins a new one where the agent refuses or the sandbox is another.
 Rule 4. A tab with messages still queued is closed only by force, which withdraws them.
 """
 
@@ -19,11 +20,18 @@ from attrs import evolve, field, frozen
 
 from taskdock.core.change import Draft, Place
 from taskdock.core.history import HistoryKind
-from taskdock.core.inputs import Failed, SessionReady, TurnEnd
-from taskdock.core.intents import CloseSession, CreateSession, Intent, Wake
+from taskdock.core.inputs import Failed, PermissionOption, SessionReady, TurnEnd
+from taskdock.core.intents import (
+    CloseSession,
+    CreateSession,
+    Intent,
+    ResumeSession,
+    SessionSettings,
+    Wake,
+)
 from taskdock.core.machine import NEW, Row, build, guard, order
-from taskdock.core.step import Failure
-from taskdock.core.task import UP, Task, TaskStatus
+from taskdock.core.step import Failure, Tries
+from taskdock.core.task_record import LOOKING, STOPPED, UP, Task, TaskStatus
 
 
 class TabStatus(Enum):
@@ -54,7 +62,7 @@ CLOSED = "closed"
 STATES: dict[str, tuple[str, ...]] = {
     NEW: (),
     PENDING_PROVISION: (),
-    PENDING_SESSION: ("create_session",),
+    PENDING_SESSION: ("open_session",),
     READY: ("be_ready",),
     ERROR_TASK: ("fail",),
     ERROR_SESSION: ("fail",),
@@ -66,16 +74,21 @@ ROWS = (
     Row("open", NEW, PENDING_SESSION, when="task_is_up"),
     Row("open", NEW, ERROR_TASK, when="task_has_failed"),
     Row("open", NEW, PENDING_PROVISION),
-    Row("agent_ready", (PENDING_PROVISION, ERROR_SESSION), PENDING_SESSION),
+    Row("agent_ready", PENDING_PROVISION, PENDING_SESSION),
+    Row("agent_ready", ERROR_SESSION, PENDING_SESSION, then="forget_tries"),
     Row("session_ready", PENDING_SESSION, READY, then="take_session"),
     Row("failed", PENDING_SESSION, "=", when="may_try_again", then="note_failed_attempt"),
+    Row("failed", PENDING_SESSION, "=", when="resume_was_refused", then="forget_session"),
     Row("failed", PENDING_SESSION, ERROR_SESSION),
     Row("session_lost", READY, PENDING_SESSION, then="lose_session"),
     Row("task_failed", READY, ERROR_TASK, then="lose_session"),
     Row("task_failed", (PENDING_PROVISION, PENDING_SESSION), ERROR_TASK, then="drop_work"),
     Row("task_goes_on", ERROR_TASK, PENDING_PROVISION),
-    Row("retry", ERROR_SESSION, PENDING_SESSION, when="task_is_up"),
-    Row("retry", ERROR_SESSION, PENDING_PROVISION, when="task_is_provisioning"),
+    Row("task_leaves", READY, PENDING_PROVISION, then="lose_session"),
+    Row("task_leaves", PENDING_SESSION, PENDING_PROVISION, then="drop_work"),
+    Row("task_leaves", CLOSING, CLOSED),
+    Row("retry", ERROR_SESSION, PENDING_SESSION, when="task_is_up", then="forget_tries"),
+    Row("retry", ERROR_SESSION, PENDING_PROVISION, when="task_may_come_up", then="forget_tries"),
     Row("close", (PENDING_PROVISION, PENDING_SESSION, ERROR_TASK, ERROR_SESSION), CLOSED,
         when="queue_may_go", then=("drop_work", "end_session")),
     Row("close", READY, CLOSING, when="queue_may_go"),
@@ -86,12 +99,27 @@ ROWS = (
 
 
 @frozen
+class Permission:
+    """What the agent asked in a turn, and how it was answered; `at` is written by the permission table alone."""
+
+    id: str
+    tab_id: str
+    title: str
+    options: tuple[PermissionOption, ...]
+    asked_at: datetime
+    at: str = NEW
+    option_id: str | None = None
+    """The option chosen; None while it is asked, and when it was cancelled."""
+
+
+@frozen
 class Turn:
     """The prompt being worked on: `at` is the state of the turn table, the rest is empty while there is none."""
 
     at: str = "none"
     message_id: str | None = None
     started_at: datetime | None = None
+    permissions: tuple[Permission, ...] = ()
 
 
 @frozen
@@ -105,20 +133,28 @@ class Tab:
     agent: str
     opened_at: datetime
     updated_at: datetime
+    model: str | None = None
+    permission_mode: str | None = None
     at: str = NEW
     generation: int = 0
     """Of the sandbox in which its latest session was ordered; 0 before the first."""
     session: int = 0
-    """How many sessions it has had ordered in this generation."""
+    """How many agent processes it has had ordered in this generation, each holding one session."""
     session_id: str | None = None
+    """The agent's own session; kept when its process is lost, since another one in the same sandbox may go on with it."""
     agent_process: str | None = None
+    """The process that holds the session; None unless the tab is ready or closing."""
     sandbox: str | None = None
+    tries: Tries | None = None
+    """Attempts at its session that failed before its task looked at the sandbox."""
     turn: Turn = field(factory=Turn)
     held: bool = False
     """The queue waits for the user, because a turn did not complete."""
     last_end: TurnEnd | None = None
     last_end_detail: str | None = None
     messages_sent: int = 0
+    turns_ended: int = 0
+    """How many turns have ended: a reader who has read as many has read all."""
     failure: Failure | None = None
     closed_at: datetime | None = None
 
@@ -131,6 +167,11 @@ class Tab:
     def is_open(self) -> bool:
         """Whether it is neither closing nor closed."""
         return self.at not in (CLOSING, CLOSED)
+
+    @property
+    def settings(self) -> SessionSettings:
+        """What its session is told before it works."""
+        return SessionSettings(self.model, self.permission_mode)
 
 
 def session_place(tab_id: str) -> Place:
@@ -193,9 +234,9 @@ class TabCursor:
         return self.task.status is TaskStatus.ERROR
 
     @guard
-    def task_is_provisioning(self) -> bool:
-        """The task will come up by itself."""
-        return self.task.status.value.startswith("init_")
+    def task_may_come_up(self) -> bool:
+        """The task comes up by itself, or can be resumed."""
+        return self.task.status is not TaskStatus.ERROR
 
     @guard
     def queue_may_go(self) -> bool:
@@ -207,6 +248,11 @@ class TabCursor:
         """The failure may pass, and attempts and deadline allow one more run."""
         return self._draft.next_attempt_at(self._intent, self._failed) is not None
 
+    @guard
+    def resume_was_refused(self) -> bool:
+        """The agent did not take its own session up again, so a new one has to do."""
+        return self._intent is not None and isinstance(self._intent.body, ResumeSession)
+
     # Orders
 
     @order
@@ -217,6 +263,7 @@ class TabCursor:
             session_id=self._input.session_id,
             agent_process=self._input.agent_process,
             sandbox=self.task.sandbox.name,
+            tries=None,
         )
 
     @order
@@ -225,37 +272,58 @@ class TabCursor:
         self._draft.note(HistoryKind.TAB_READY, self._id, session=self.tab.session_id)
 
     @order
-    def create_session(self) -> None:
-        """Order the session: the same number as long as it was never ready, so that a retry adopts it."""
+    def open_session(self) -> None:
+        """Order the session, unless the task looks at its sandbox just now: then it is ordered when that was found running.
+
+        The number stays the same as long as the session was never ready, so that a retry adopts it.
+        """
         task, tab = self.task, self.tab
         if tab.generation != task.generation or tab.session == 0:
-            self._put(generation=task.generation, session=1)
-        after = self._intent if self._failed is not None else None
-        self._draft.order(
-            CreateSession(task.sandbox, tab.agent, tab.id, self.tab.session),
-            session_place(tab.id),
-            not_before=self._draft.next_attempt_at(after, self._failed),
-            after=after,
+            self._put(generation=task.generation, session=1, session_id=None)
+            tab = self.tab
+        if task.at == LOOKING:
+            return
+        body: ResumeSession | CreateSession = CreateSession(
+            task.sandbox, tab.agent, tab.id, tab.session, tab.settings
         )
+        if tab.session_id is not None:
+            body = ResumeSession(task.sandbox, tab.agent, tab.id, tab.session, tab.session_id, tab.settings)
+        after: Intent | Tries | None = tab.tries
+        not_before = self._draft.next_attempt_at(self._intent, self._failed) if tab.tries else None
+        if not_before is not None:
+            after = self._intent
+        elif tab.tries is not None:
+            not_before = self._draft.now + self._draft.figures.backoff(tab.id, tab.tries.attempt)
+        self._draft.order(body, session_place(tab.id), not_before=not_before, after=after)
 
     @order
     def lose_session(self) -> None:
-        """The session is not trusted any more: the next one gets the next number."""
+        """The agent process is not trusted any more: the next one gets the next number."""
         self.drop_work()
-        self._put(session=self.tab.session + 1, session_id=None, agent_process=None)
+        self._put(session=self.tab.session + 1, agent_process=None)
+
+    @order
+    def forget_session(self) -> None:
+        """The agent's own session cannot be taken up again: a new one begins, in a process of its own."""
+        self._put(session=self.tab.session + 1, session_id=None, tries=None)
+
+    @order
+    def forget_tries(self) -> None:
+        """Somebody asked for it again: it counts anew."""
+        self._put(tries=None)
 
     @order
     def drop_work(self) -> None:
         """Take back the session that is being made."""
-        for intent in self._draft.intents(CreateSession):
-            if isinstance(intent.body, CreateSession) and intent.body.tab_id == self._id:
-                self._draft.cancel(intent)
+        for intent in self._draft.of_tab(self._id, CreateSession, ResumeSession):
+            self._draft.cancel(intent)
 
     @order
     def end_session(self) -> None:
-        """Order the end of every session of this tab; there can be none before the first was ordered."""
+        """Order the end of every session of this tab, unless none was ordered in this sandbox, or the sandbox is stopped."""
         task, tab = self.task, self.tab
-        if tab.session > 0 and task.box_ordered:
+        was_ordered = tab.session > 0 and tab.generation == task.generation
+        if was_ordered and task.box_ordered and task.at != STOPPED:
             self._draft.order(
                 CloseSession(task.sandbox, tab.agent, tab.id, tab.session), session_place(tab.id)
             )
@@ -269,9 +337,7 @@ class TabCursor:
     @order
     def be_closed(self) -> None:
         """Say so, and stop waiting for the end of the session."""
-        for intent in self._draft.intents(Wake):
-            if intent.body == Wake(f"closing:{self._id}"):
-                self._draft.cancel(intent)
+        self._draft.cancel_wakes(f"closing:{self._id}")
         self._put(closed_at=self._draft.now)
         self._draft.note(HistoryKind.TAB_CLOSED, self._id)
 
@@ -281,11 +347,13 @@ class TabCursor:
         assert self._failed is not None and self._intent is not None
         retry_at = self._draft.next_attempt_at(self._intent, self._failed)
         assert retry_at is not None
+        attempt = self._intent.attempt
+        self._put(tries=Tries(type(self._intent.body).__name__, attempt, None))
         self._draft.note(
             HistoryKind.TASK_STEP_FAILED,
             self._id,
             step="init_create_session",
-            attempt=self._intent.attempt,
+            attempt=attempt,
             retry_at=retry_at.isoformat(),
             reason=self._failed.reason,
             **{"class": self._failed.failure_class.value},
@@ -296,7 +364,7 @@ class TabCursor:
         """Rest in `error`: with the task's reason, or with its own."""
         failure = self._own_failure() if self.tab.at == ERROR_SESSION else self.task.failure
         assert failure is not None
-        self._put(failure=failure)
+        self._put(failure=failure, agent_process=None)
         self._draft.note(
             HistoryKind.TAB_FAILED,
             self._id,

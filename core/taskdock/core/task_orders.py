@@ -1,88 +1,64 @@
-"""Task orders: what the rows of the task table ask, take over and order.
+"""Task orders: what the rows of the task table take over, and what its states order.
 
-Owns: `TaskCursor`, the guards and orders of task.py.
+Owns: `TaskCursor`, the orders of task.py.
 Never: a status assigned but by `transitions`, through `TaskCursor.state`; a change to a tab, message or turn.
 Reads as: task.py names these methods -> `fire` calls them -> they change the draft.
 """
 
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 from attrs import evolve
 
-from taskdock.core.change import BranchHold, Draft, Place
+from taskdock.core.change import BranchHold, Place
 from taskdock.core.history import HistoryKind
-from taskdock.core.inputs import AwaitReady, Failed, NameEnsured, SandboxReady, WorkCollected
+from taskdock.core.inputs import (
+    AwaitReady,
+    Failed,
+    FailureClass,
+    NameEnsured,
+    Observed,
+    SandboxPhase,
+    SandboxReady,
+    SandboxReleased,
+    SandboxStopped,
+    WorkCollected,
+)
 from taskdock.core.intents import (
     Body,
     CancelTurn,
+    CloseSession,
     CollectWork,
     CreateSandbox,
     DestroySandbox,
     EnsureAgent,
     EnsureName,
     Intent,
+    ObserveSandbox,
     SendPrompt,
+    StopSandbox,
     Tell,
     Wake,
 )
-from taskdock.core.machine import guard, order
-from taskdock.core.step import Failure, Step
-from taskdock.core.task_record import (
-    AGENT,
-    COLLECT,
-    CREATE,
-    DESTROY,
-    NAMING,
-    QUEUED,
-    RUNNING,
-    SESSION,
-    STEPS,
-    WAIT_REPO,
-    Task,
-)
-
-_ON_RETRY = {
-    WAIT_REPO: "starts the clone again and waits for it",
-    QUEUED: "asks for a name again",
-    NAMING: "asks for a name again",
-    CREATE: "ensures the sandbox again",
-    AGENT: "checks the sandbox, then starts the agent again",
-    SESSION: "checks the sandbox and the agent, then opens the sessions again",
-    RUNNING: "ensures the sandbox again and opens new sessions",
-    COLLECT: "tries to bring the work out again; `kill --force` gives it up",
-    DESTROY: "tries to release the sandbox again",
-}
-
-_ValueT = TypeVar("_ValueT")
+from taskdock.core.machine import order
+from taskdock.core.step import Failure, Step, Tries
+from taskdock.core.task_guards import TaskGuards
+from taskdock.core.task_record import QUEUED, STEPS
+from taskdock.core.task_retry import on_retry
 
 RELEASE_LANE = "release"
 """Not the provider's own lane, so that ending a sandbox never queues behind making others."""
 
+_SUPERSEDED = (EnsureName, CreateSandbox, ObserveSandbox, EnsureAgent)
 
-class TaskCursor:
-    """Guards and orders of the table, on the task of one draft. `intent` and `failed` are those of the input, if any."""
 
-    def __init__(
-        self,
-        draft: Draft,
-        task_id: str,
-        *,
-        input_: object = None,
-        intent: Intent | None = None,
-        failed: Failed | None = None,
-        attempts: int = 1,
-    ) -> None:
-        self._draft = draft
-        self._id = task_id
-        self._input = input_
-        self._intent = intent
-        self._failed = failed
-        self._attempts = intent.attempt if intent else attempts
+def _outlasts(not_before: datetime | None, deadline_at: datetime | None) -> bool:
+    """Whether the next run may begin only after the deadline: a wait for the window of a create is no time of its own."""
+    return not_before is not None and deadline_at is not None and not_before >= deadline_at
 
-    @property
-    def task(self) -> Task:
-        """The task as it stands in the draft."""
-        return self._draft.get(Task, self._id)
+
+class TaskCursor(TaskGuards):
+    """Guards and orders of the table, on the task of one draft."""
 
     @property
     def state(self) -> str:
@@ -107,53 +83,27 @@ class TaskCursor:
     def _put(self, **changes: Any) -> None:
         self._draft.put(evolve(self.task, updated_at=self._draft.now, **changes))
 
-    def _ensure(self, body: Body, subject: str, lane: str) -> None:
-        """Order the intent unless one of its kind is open; after a failed run it is the next one, with its pause."""
+    def _ensure(self, body: Body, place: Place, *, not_before: datetime | None = None) -> None:
+        """Order the intent unless one of its kind is open: the next run after a failed one, or after one that a look cut off."""
         if self._draft.intents(type(body)):
             return
-        again = (
-            self._failed is not None and self._intent is not None and type(self._intent.body) is type(body)
-        )
-        after = self._intent if again else None
-        not_before = self._draft.next_attempt_at(after, self._failed)
-        self._draft.order(body, Place(subject, lane), not_before=not_before, after=after)
+        after = self._run_before(type(body))
+        if not_before is None and isinstance(after, Intent):
+            not_before = self._draft.next_attempt_at(after, self._failed)
+        elif not_before is None and after is not None:
+            not_before = self._draft.now + self._draft.figures.backoff(self._id, after.attempt)
+        if after is not None and _outlasts(not_before, after.deadline_at):
+            after = Tries(type(body).__name__, after.attempt, None)
+        self._draft.order(body, place, not_before=not_before, after=after)
 
-    # Guards
-
-    @guard
-    def repo_is_ready(self) -> bool:
-        """The repo's clone was ready when the task last heard of it."""
-        return self.task.repo_is_ready
-
-    @guard
-    def box_ordered(self) -> bool:
-        """A sandbox of this generation was ordered and not released."""
-        return self.task.box_ordered
-
-    @guard
-    def work_is_owed(self) -> bool:
-        """There may be work in the sandbox that the service clone does not hold."""
-        return self.task.box_ordered and self.task.work_owed
-
-    @guard
-    def all_is_in(self) -> bool:
-        """The collection left nothing behind."""
-        return not self._value(WorkCollected).uncommitted
-
-    @guard
-    def is_forced(self) -> bool:
-        """The user gave up what cannot be brought out."""
-        return self.task.force
-
-    @guard
-    def asks_for_more_force(self) -> bool:
-        """A kill with force while one without is under way."""
-        return bool(getattr(self._input, "force", False)) and not self.task.force
-
-    @guard
-    def may_try_again(self) -> bool:
-        """The failure may pass, and attempts and deadline allow one more run."""
-        return self._draft.next_attempt_at(self._intent, self._failed) is not None
+    def _run_before(self, kind: type[Body]) -> Intent | Tries | None:
+        if self._intent is not None and type(self._intent.body) is kind:
+            if self._failed is not None:
+                return self._intent
+            # It succeeded and has to be done again: within the deadline of all its runs.
+            return Tries(kind.__name__, self._intent.attempt, self._intent.deadline_at)
+        tries = self.task.tries
+        return tries if tries is not None and tries.kind == kind.__name__ else None
 
     # Orders: what a row takes over
 
@@ -164,19 +114,25 @@ class TaskCursor:
 
     @order
     def take_name(self) -> None:
-        """Title, branch and base are settled; the branch is held until the task is killed."""
-        named = self._value(NameEnsured)
-        self._put(title=named.title, branch=named.branch, base=named.base)
-        self._draft.hold = BranchHold(self.task.repo_id, named.branch, self.task.id)
+        """Title, branch and base are settled; the branch is held until the task is archived or killed."""
+        named, task = self._value(NameEnsured), self.task
+        title = task.title if task.title_given else named.title
+        self._put(title=title, branch=named.branch, base=named.base, is_named=True)
+        self._draft.hold = BranchHold(task.repo_id, named.branch, task.id)
         self._draft.note(
-            HistoryKind.TASK_NAMED, title=named.title, branch=named.branch, base=named.base, note=named.note
+            HistoryKind.TASK_NAMED, title=title, branch=named.branch, base=named.base, note=named.note
         )
 
     @order
     def take_sandbox(self) -> None:
-        """The sandbox runs."""
+        """The sandbox runs, and the branch is checked out in it."""
         adopted = self._value(SandboxReady).adopted
+        if not adopted:
+            # The one that ran before is gone, or there was none.
+            self.note_lost()
+            self.forget_work()
         kind = HistoryKind.SANDBOX_ADOPTED if adopted else HistoryKind.SANDBOX_CREATED
+        self._put(box_ready=True, discard=False, tries=None)
         self._draft.note(kind, sandbox=self.task.sandbox.name, generation=self.task.generation)
 
     @order
@@ -197,23 +153,140 @@ class TaskCursor:
             self._put(work_owed=owed)
 
     @order
+    def take_stop(self) -> None:
+        """Nothing runs any more; where the sandbox is gone altogether, that is told."""
+        if self._value(SandboxStopped).is_absent:
+            self.note_lost()
+            self.forget_work()
+
+    @order
     def take_force(self) -> None:
         """Remember that work may be given up."""
         self._put(force=self.task.force or bool(getattr(self._input, "force", False)))
 
     @order
+    def take_discard(self) -> None:
+        """The same of a retry."""
+        self._put(discard=self.task.discard or bool(getattr(self._input, "discard", False)))
+
+    @order
+    def want_resume(self) -> None:
+        """It goes on when it is stopped."""
+        self._put(resume_wanted=True)
+
+    @order
+    def want_rest(self) -> None:
+        """It stays stopped after all."""
+        self._put(resume_wanted=False)
+
+    @order
+    def begin_ending(self) -> None:
+        """A stop, archive or kill begins; what an archive gave up by force stays given up in the kill after it."""
+        force = self.task.force and self.task.is_leaving
+        self._put(force=force, discard=False, woken=False, resume_wanted=False, tries=None)
+
+    @order
     def drop_work(self) -> None:
-        """A kill supersedes everything under way but the turns, which are settled first."""
+        """What ends the task's work supersedes everything under way but the turns, which are settled first."""
         for intent in list(self._draft.open.values()):
             is_running_turn = isinstance(intent.body, SendPrompt) and intent.started
             if not is_running_turn and not isinstance(intent.body, CancelTurn):
                 self._draft.cancel(intent)
 
     @order
+    def drop_step(self) -> None:
+        """What was ordered for the step is not wanted any more."""
+        for kind in _SUPERSEDED:
+            for intent in self._draft.intents(kind):
+                self._draft.cancel(intent)
+
+    @order
+    def unorder_box(self) -> None:
+        """No attempt to make the sandbox has begun, so there is none."""
+        self._put(box_ordered=False)
+
+    @order
+    def keep_tries(self) -> None:
+        """A look at the sandbox comes between; the step's next run counts on from this one."""
+        assert self._intent is not None
+        # Its deadline begins anew: the look may take longer than all its runs.
+        self._put(tries=Tries(type(self._intent.body).__name__, self._intent.attempt, None))
+
+    @order
+    def forget_tries(self) -> None:
+        """The step has succeeded."""
+        self._put(tries=None)
+
+    @order
+    def forget_heals(self) -> None:
+        """Somebody looked after it: earlier heals do not count any more."""
+        self._put(heals=(), tries=None)
+
+    @order
+    def forget_work(self) -> None:
+        """The sandbox is gone, and with it what was still in it."""
+        self._put(work_owed=False)
+
+    @order
+    def keep_work(self) -> None:
+        """The sandbox runs after all: that its work might be given up was said of a broken one."""
+        self._put(discard=False)
+
+    @order
     def give_up_work(self) -> None:
         """Work could not be brought out and was forced away: say so for ever."""
         assert self._failed is not None
-        self._draft.note(HistoryKind.WORK_GIVEN_UP, reason=self._failed.reason, head=self.task.head)
+        self._note_given_up(self._failed.reason)
+
+    @order
+    def note_given_up(self) -> None:
+        """Work that may still be in a sandbox that is replaced goes with it: say so for ever."""
+        if self.work_is_owed():
+            self._note_given_up(f"the sandbox is {self._value(Observed).phase.value}")
+
+    def _note_given_up(self, reason: str) -> None:
+        self._draft.note(HistoryKind.WORK_GIVEN_UP, reason=reason, head=self.task.head)
+
+    @order
+    def look_again(self) -> None:
+        """Remember the first absence of this look; the state orders the next look."""
+        seen = self._value(Observed)
+        absent = seen.phase is SandboxPhase.ABSENT
+        self._put(absent_at=(self.task.absent_at or seen.read_at) if absent else None)
+
+    @order
+    def wait_for_window(self) -> None:
+        """A create may still land: look again when none can any more."""
+        step = self.task.step
+        assert step is not None
+        self._put(step=evolve(step, waits_for="a create that may still land"))
+
+    @order
+    def note_heal(self) -> None:
+        """The sandbox is started again or replaced: count it, and take back the copies that were to be made of its work."""
+        self._put(heals=(*self._recent_heals(), self._draft.now))
+        for intent in self._draft.intents(CollectWork):
+            self._draft.cancel(intent)
+
+    @order
+    def note_unstable(self) -> None:
+        """Too many heals: the next one is for somebody to decide."""
+        minutes = round(self._draft.figures.heals_seconds / 60)
+        seen = self._value(Observed)
+        reason = (
+            f"unstable: the sandbox is {seen.phase.value}, and it was replaced or started again "
+            f"{len(self._recent_heals())} times within {minutes} minutes"
+        )
+        self._failed = Failed(FailureClass.PERMANENT, reason)
+
+    @order
+    def note_unseen(self) -> None:
+        """Nobody could say in time what became of the sandbox."""
+        seen = self._value(Observed)
+        why = f": {seen.reason}" if seen.reason else ""
+        self._failed = Failed(
+            FailureClass.DEADLINE, f"the sandbox is still {seen.phase.value}, says its provider{why}"
+        )
 
     @order
     def note_failed_attempt(self) -> None:
@@ -221,13 +294,13 @@ class TaskCursor:
         assert self._failed is not None and self._intent is not None
         retry_at = self._draft.next_attempt_at(self._intent, self._failed)
         step = self.task.step
-        assert step is not None and retry_at is not None
+        assert step is not None
         self._put(step=evolve(step, attempt=self._intent.attempt + 1, retry_at=retry_at, progress=None))
         self._draft.note(
             HistoryKind.TASK_STEP_FAILED,
             step=self.task.at,
             attempt=self._intent.attempt,
-            retry_at=retry_at.isoformat(),
+            retry_at=retry_at.isoformat() if retry_at else None,
             reason=self._failed.reason,
             **{"class": self._failed.failure_class.value},
         )
@@ -238,18 +311,47 @@ class TaskCursor:
         self._draft.note(HistoryKind.TASK_RETRIED, step=self.task.at.removeprefix("error/"))
 
     @order
+    def note_resumed(self) -> None:
+        """Somebody, or a message, wants it to go on."""
+        self._put(resume_wanted=False)
+        self._draft.note(HistoryKind.TASK_RESUMED)
+
+    @order
+    def note_unarchived(self) -> None:
+        """Its branch is held again, and its work comes back from the service clone."""
+        task = self.task
+        self._put(force=False)
+        if task.branch is not None:
+            self._draft.hold = BranchHold(task.repo_id, task.branch, task.id)
+        self._draft.note(HistoryKind.TASK_UNARCHIVED, branch=task.branch)
+
+    @order
     def note_lost(self) -> None:
-        """The sandbox is gone without our doing."""
-        reason = self._failed.reason if self._failed else None
-        self._draft.note(
-            HistoryKind.SANDBOX_LOST, sandbox=self.task.sandbox.name, head=self.task.head, reason=reason
-        )
+        """A sandbox that had run is gone without our doing: what the service clone holds of it is its last head."""
+        if self.task.box_ready:
+            self._draft.note(
+                HistoryKind.SANDBOX_LOST,
+                sandbox=self.task.sandbox.name,
+                head=self.task.head,
+                work_owed=self.task.work_owed,
+            )
 
     @order
     def note_released(self) -> None:
-        """The sandbox is gone by our doing."""
-        self._put(box_ordered=False)
-        self._draft.note(HistoryKind.SANDBOX_RELEASED, sandbox=self.task.sandbox.name)
+        """The sandbox is gone for good: the next one has the next generation, and sessions in this one are over."""
+        self._value(SandboxReleased)
+        task = self.task
+        self._draft.note(HistoryKind.SANDBOX_RELEASED, sandbox=task.sandbox.name)
+        for intent in self._draft.intents(CloseSession):
+            self._draft.cancel(intent)
+        self._put(
+            generation=task.generation + 1,
+            box_ordered=False,
+            create_began=None,
+            box_ready=False,
+            destroy_ordered=False,
+            absent_at=None,
+        )
 
     # Orders: what a state entered asks for
 
@@ -264,18 +366,19 @@ class TaskCursor:
 
     @order
     def ensure_name(self) -> None:
-        """Order the naming; what the user gave is handed on."""
+        """Order the naming; what the user gave, or what was settled before, is handed on."""
         task = self.task
         body = EnsureName(
             task_id=task.id,
             repo_id=task.repo_id,
             message_id=task.first_message_id,
-            title=task.title if task.title_given else None,
-            branch=task.branch if task.branch_given else None,
+            title=task.title if task.title_given or task.is_named else None,
+            branch=task.branch if task.branch_given or task.is_named else None,
             base=task.base,
             attempt=task.step.attempt if task.step else 1,
+            is_kept=task.is_named,
         )
-        self._ensure(body, "name", "naming")
+        self._ensure(body, Place("name", "naming"))
 
     @order
     def create_sandbox(self) -> None:
@@ -283,13 +386,30 @@ class TaskCursor:
         task = self.task
         assert task.branch is not None and task.base is not None
         body = CreateSandbox(task.sandbox, task.repo_id, task.branch, task.base)
-        self._put(box_ordered=True)
-        self._ensure(body, "sandbox", f"sandbox:{task.provider}")
+        self._put(box_ordered=True, absent_at=None)
+        self._ensure(body, Place("sandbox", f"sandbox:{task.provider}"))
+
+    @order
+    def wake_sandbox(self) -> None:
+        """Order the sandbox to be started once more, without an agent, so that its work can be brought out."""
+        self._put(woken=True)
+        self.create_sandbox()
+
+    @order
+    def observe_sandbox(self) -> None:
+        """Order a look at the sandbox; a look behind one that found nothing waits for its time."""
+        if self._intent is None or not isinstance(self._intent.body, ObserveSandbox):
+            self._put(absent_at=None)
+        not_before = None
+        if isinstance(self._input, Observed) and self._intent is not None:
+            not_before = self._next_look_at()
+        # Beside whatever still runs there: it only looks.
+        self._ensure(ObserveSandbox(self.task.sandbox), Place("look", "observe"), not_before=not_before)
 
     @order
     def ensure_agent(self) -> None:
         """Order the agent's server."""
-        self._ensure(EnsureAgent(self.task.sandbox, self.task.agent), "sandbox", "agent")
+        self._ensure(EnsureAgent(self.task.sandbox, self.task.agent), Place("sandbox", "agent"))
 
     @order
     def come_up(self) -> None:
@@ -299,7 +419,7 @@ class TaskCursor:
     @order
     def settle(self) -> None:
         """Give running turns a bounded time to end."""
-        if not self._draft.intents(Wake):
+        if not any(intent.body == Wake("settle") for intent in self._draft.intents(Wake)):
             at = self._draft.after(self._draft.figures.settle_seconds)
             self._draft.order(Wake("settle"), Place("settle", "wake"), not_before=at)
 
@@ -308,22 +428,57 @@ class TaskCursor:
         """Order a collection that nothing can follow."""
         task = self.task
         assert task.branch is not None
-        self._ensure(CollectWork(task.sandbox, task.repo_id, task.branch, quiesce=True), "sandbox", "collect")
+        body = CollectWork(task.sandbox, task.repo_id, task.branch, quiesce=True)
+        self._ensure(body, Place("sandbox", "collect"))
+
+    @order
+    def stop_sandbox(self) -> None:
+        """Order the stop of this generation's sandbox."""
+        body = StopSandbox(self.task.sandbox)
+        self._ensure(body, Place("sandbox", RELEASE_LANE), not_before=self._settled_at())
 
     @order
     def destroy_sandbox(self) -> None:
-        """Order the end of this generation's sandbox."""
-        self._ensure(DestroySandbox(self.task.sandbox), "sandbox", RELEASE_LANE)
+        """Order the end of this generation's sandbox: from here on it is never started again, and owes nothing."""
+        self._put(destroy_ordered=True, work_owed=False)
+        body = DestroySandbox(self.task.sandbox)
+        self._ensure(body, Place("sandbox", RELEASE_LANE), not_before=self._settled_at())
+
+    def _settled_at(self) -> datetime | None:
+        """When to ask again after an absence that came too early to prove anything."""
+        seen = self._input
+        if not isinstance(seen, SandboxReleased | SandboxStopped):
+            return None
+        return self.task.settled_at(seen.create_window_seconds, self._draft.figures.call_seconds)
+
+    @order
+    def be_stopped(self) -> None:
+        """Nothing of it runs: what is still open is not wanted any more."""
+        self._take_back_all()
+        self._put(force=False, discard=False)
+        self._draft.note(HistoryKind.TASK_STOPPED, head=self.task.head, branch=self.task.branch)
+
+    @order
+    def be_archived(self) -> None:
+        """Its work is in the service clone, its sandbox is gone."""
+        self._draft.note(HistoryKind.TASK_ARCHIVED, head=self.task.head, branch=self.task.branch)
+
+    @order
+    def be_killed(self) -> None:
+        """It is gone for good."""
+        self._draft.note(HistoryKind.TASK_KILLED, head=self.task.head, branch=self.task.branch)
 
     @order
     def let_go(self) -> None:
-        """Nothing of the task is left: free its branch, take back what is still open."""
+        """Nothing of the task is left outside: free its branch, take back what is still open."""
         task = self.task
         if task.branch is not None:
             self._draft.release = BranchHold(task.repo_id, task.branch, task.id)
+        self._take_back_all()
+
+    def _take_back_all(self) -> None:
         for intent in list(self._draft.open.values()):
             self._draft.cancel(intent)
-        self._draft.note(HistoryKind.TASK_KILLED, head=task.head, branch=task.branch)
 
     @order
     def fail(self) -> None:
@@ -336,7 +491,7 @@ class TaskCursor:
                 failure_class=self._failed.failure_class,
                 reason=self._failed.reason,
                 attempts=self._attempts,
-                retry=_ON_RETRY[step],
+                retry=on_retry(step),
                 log_tail=self._failed.log_tail,
             )
         )
@@ -347,8 +502,3 @@ class TaskCursor:
             reason=self._failed.reason,
             **{"class": self._failed.failure_class.value},
         )
-
-    def _value(self, kind: type[_ValueT]) -> _ValueT:
-        """The value that the input brought; the trigger's name already promised its type."""
-        assert isinstance(self._input, kind)
-        return self._input

@@ -9,17 +9,25 @@ A rule looks at statuses alone, so it holds whatever input led there, and applyi
 
 from collections.abc import Callable
 
+from attrs import evolve
+
 from taskdock.core import message as messages
+from taskdock.core import permission as permissions
 from taskdock.core import tab as tabs
 from taskdock.core import task as tasks
-from taskdock.core.change import Draft, Place
+from taskdock.core import task_record as at
+from taskdock.core.activity import activity_of
+from taskdock.core.change import Draft
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.inputs import Failed, TurnEnd
-from taskdock.core.intents import CollectWork, SendPrompt, Wake
+from taskdock.core.intents import CreateSession, ResumeSession, SendPrompt
 from taskdock.core.machine import Fired, fire
-from taskdock.core.message import MESSAGE_MACHINE, TURN_MACHINE, Message, MessageCursor, TurnCursor
+from taskdock.core.message import MESSAGE_MACHINE, TURN_MACHINE, MessageCursor, TurnCursor
+from taskdock.core.permission import PermissionCursor
 from taskdock.core.tab import Tab, TabCursor
-from taskdock.core.task import Task, TaskCursor, TaskStatus
+from taskdock.core.task_orders import TaskCursor
+from taskdock.core.task_record import TaskStatus
+from taskdock.core.turns import end_turn, messages_of, the_task
 
 _ROUNDS_MAX = 10_000
 
@@ -32,44 +40,12 @@ def settle(draft: Draft) -> None:
     raise InvariantViolated(f"the policies of {draft.slice.boundary} never come to rest")
 
 
-def the_task(draft: Draft) -> Task:
-    """The task of the boundary."""
-    return next(draft.all(Task))
-
-
-def messages_of(draft: Draft, tab_id: str) -> list[Message]:
-    """The messages of a tab that are not final, in order."""
-    open_ones = (
-        m for m in draft.all(Message) if m.tab_id == tab_id and m.at in (messages.QUEUED, messages.SENDING)
-    )
-    return sorted(open_ones, key=lambda message: message.number)
-
-
-def end_turn(draft: Draft, tab_id: str, end: TurnEnd, detail: str) -> None:
-    """End the running turn: its message is settled, its prompt is taken back, and a copy of the work is collected."""
-    turn = draft.get(Tab, tab_id).turn
-    message = draft.find(Message, turn.message_id) if turn.message_id else None
-    if message is not None and message.at == messages.SENDING:
-        trigger = "lost" if end is TurnEnd.INTERRUPTED else "delivered"
-        fire(MESSAGE_MACHINE, MessageCursor(draft, message.id, reason=messages.DELIVERY_UNKNOWN), trigger)
-    _take_back_prompts(draft, tab_id)
-    if fire(TURN_MACHINE, TurnCursor(draft, tab_id, end=end, detail=detail), "end") is Fired.MOVED:
-        _collect_copy(draft)
-
-
-def _take_back_prompts(draft: Draft, tab_id: str) -> None:
-    for intent in draft.intents(SendPrompt):
-        if isinstance(intent.body, SendPrompt) and intent.body.tab_id == tab_id:
-            draft.cancel(intent)
-
-
-def _collect_copy(draft: Draft) -> None:
-    """Order a copy of the work, unless one is waiting to be taken that will see this turn's work as well."""
+def _task_goes_on_when_stopped(draft: Draft) -> bool:
+    """A tab was opened or a message sent while the task was stopping: it is resumed as soon as it is stopped."""
     task = the_task(draft)
-    waiting = any(intent.issue == 0 for intent in draft.intents(CollectWork))
-    if task.at in tasks.UP and task.branch is not None and not waiting:
-        body = CollectWork(task.sandbox, task.repo_id, task.branch, quiesce=False)
-        draft.order(body, Place("sandbox", "collect"))
+    if task.at != at.STOPPED or not task.resume_wanted:
+        return False
+    return fire(tasks.MACHINE, TaskCursor(draft, task.id), "resume") is Fired.MOVED
 
 
 def _tabs_fail_with_their_task(draft: Draft) -> bool:
@@ -93,37 +69,53 @@ def _tabs_go_on_with_their_task(draft: Draft) -> bool:
     return _fire_tabs(draft, "task_goes_on")
 
 
+def _tabs_leave_with_their_task(draft: Draft) -> bool:
+    """A task that is not up any more: its tabs wait for it; those with a running turn only when that is settled."""
+    task = the_task(draft)
+    if task.at in at.UP or task.status in (TaskStatus.ERROR, TaskStatus.KILLING, TaskStatus.KILLED):
+        return False
+    sources = (tabs.PENDING_SESSION,) if task.at in at.SETTLING else None
+    return _fire_tabs(draft, "task_leaves", sources)
+
+
 def _tabs_get_their_session(draft: Draft) -> bool:
     """The agent is ready: waiting tabs get a session; tabs whose own session failed do when it became ready just now."""
-    if the_task(draft).at not in tasks.UP:
+    if the_task(draft).at not in at.UP:
         return False
-    just_now = tasks.SESSION in draft.entered
+    just_now = at.SESSION in draft.entered
     sources = (tabs.PENDING_PROVISION, tabs.ERROR_SESSION) if just_now else (tabs.PENDING_PROVISION,)
     moved = _fire_tabs(draft, "agent_ready", sources)
     if just_now:
-        draft.entered.remove(tasks.SESSION)
+        draft.entered.remove(at.SESSION)
     return moved
 
 
-def _task_runs_with_its_first_session(draft: Draft) -> bool:
-    """The last step of provisioning ends with the first tab that is ready, or with the last one that failed."""
+def _sessions_wait_for_no_look(draft: Draft) -> bool:
+    """The look at the sandbox is over: sessions that were not ordered because of it are ordered now."""
+    if the_task(draft).at not in (at.SESSION, at.RUNNING):
+        return False
+    moved = False
+    for tab in draft.all(Tab):
+        if tab.at == tabs.PENDING_SESSION and not draft.of_tab(tab.id, CreateSession, ResumeSession):
+            TabCursor(draft, tab.id).open_session()
+            moved = True
+    return moved
+
+
+def _tries_end_where_the_task_rests(draft: Draft) -> bool:
+    """A task that rests and is asked to go on later: what its tabs had tried before does not count then."""
     task = the_task(draft)
-    open_tabs = [tab for tab in draft.all(Tab) if tab.is_open]
-    if task.at != tasks.SESSION:
+    if task.status is not TaskStatus.ERROR and task.at not in (at.STOPPED, at.ARCHIVED):
         return False
-    if not open_tabs or any(tab.at == tabs.READY for tab in open_tabs):
-        return fire(tasks.MACHINE, TaskCursor(draft, task.id), "session_settled") is Fired.MOVED
-    failure = open_tabs[-1].failure
-    if failure is None or any(tab.at != tabs.ERROR_SESSION for tab in open_tabs):
-        return False
-    failed = Failed(failure.failure_class, failure.reason, log_tail=failure.log_tail)
-    cursor = TaskCursor(draft, task.id, failed=failed, attempts=failure.attempts)
-    return fire(tasks.MACHINE, cursor, "sessions_failed") is Fired.MOVED
+    tried = [tab for tab in draft.all(Tab) if tab.tries is not None]
+    for tab in tried:
+        draft.put(evolve(tab, tries=None))
+    return bool(tried)
 
 
 def _turns_are_cancelled(draft: Draft) -> bool:
-    """A task being killed or a tab being closed: its running turn is asked to end."""
-    settling = the_task(draft).at == tasks.SETTLE
+    """A task being stopped, archived or killed, or a tab being closed: its running turn is asked to end."""
+    settling = the_task(draft).at in at.SETTLING
     moved = False
     for tab in draft.all(Tab):
         if (settling or tab.at == tabs.CLOSING) and tab.turn.at == messages.RUNNING:
@@ -131,38 +123,56 @@ def _turns_are_cancelled(draft: Draft) -> bool:
     return moved
 
 
-def _turns_end_with_their_session(draft: Draft) -> bool:
-    """A turn without its session is over; only a kill waits a little for the turns of tabs that it closed."""
-    settling = the_task(draft).at == tasks.SETTLE
+def _permissions_end_with_their_turn(draft: Draft) -> bool:
+    """A turn that is asked to end: what its agent still asks is cancelled, so that it can end."""
     moved = False
     for tab in draft.all(Tab):
-        if tab.turn.at != messages.NONE and tab.at not in (tabs.READY, tabs.CLOSING) and not settling:
+        if tab.turn.at == messages.CANCELLING:
+            for permission in tab.turn.permissions:
+                if permission.at == permissions.ASKED:
+                    cursor = PermissionCursor(draft, tab.id, permission.id)
+                    moved |= fire(permissions.MACHINE, cursor, "cancel") is Fired.MOVED
+    return moved
+
+
+def _turns_end_with_their_session(draft: Draft) -> bool:
+    """A turn without its session is over; only while turns are settled those of closed tabs are waited for."""
+    settling = the_task(draft).at in at.SETTLING
+    moved = False
+    for tab in draft.all(Tab):
+        is_awaited = tab.at in (tabs.READY, tabs.CLOSING) or (settling and tab.at == tabs.CLOSED)
+        if tab.turn.at != messages.NONE and not is_awaited:
             end_turn(draft, tab.id, TurnEnd.INTERRUPTED, _why_interrupted(draft, tab))
             moved = True
     return moved
 
 
 def _why_interrupted(draft: Draft, tab: Tab) -> str:
-    failure = the_task(draft).failure
+    task = the_task(draft)
     if tab.at == tabs.CLOSED:
         return "the tab was closed"
-    return failure.reason if failure else "the agent's session was lost"
+    if task.failure is not None:
+        return task.failure.reason
+    if task.at in at.HEALING or task.status is TaskStatus.INIT_CREATE_SANDBOX:
+        return "the task's sandbox was lost"
+    return "the agent's session was lost"
 
 
 def _unsent_messages_come_back(draft: Draft) -> bool:
-    """A message whose prompt never started goes back into the queue when its tab is not ready any more."""
+    """A message whose prompt has not begun goes back into the queue when it cannot be sent any more."""
+    running = the_task(draft).at == at.RUNNING
     moved = False
     for tab in draft.all(Tab):
-        if tab.at == tabs.READY or tab.turn.at != messages.NONE:
+        if tab.turn.at != messages.NONE:
             continue
         for message in messages_of(draft, tab.id):
-            if message.at == messages.SENDING:
-                _take_back_prompts(draft, tab.id)
-                reason = f"it could not be sent in {messages.TRIES_MAX} tries"
-                moved |= (
-                    fire(MESSAGE_MACHINE, MessageCursor(draft, message.id, reason=reason), "not_sent")
-                    is Fired.MOVED
-                )
+            prompts = draft.of_tab(tab.id, SendPrompt)
+            is_on_its_way = running and tab.at == tabs.READY and prompts
+            if message.at == messages.SENDING and not is_on_its_way:
+                for prompt in prompts:
+                    draft.cancel(prompt)
+                cursor = MessageCursor(draft, message.id)
+                moved |= fire(MESSAGE_MACHINE, cursor, "taken_back") is Fired.MOVED
     return moved
 
 
@@ -179,7 +189,9 @@ def _queues_end_with_their_tab(draft: Draft) -> bool:
 
 
 def _next_message_is_sent(draft: Draft) -> bool:
-    """A ready tab without a turn sends its next message, unless its queue is held."""
+    """A ready tab without a turn sends its next message, unless its queue is held or the sandbox is being looked at."""
+    if the_task(draft).at != at.RUNNING:
+        return False
     moved = False
     for tab in draft.all(Tab):
         waiting = messages_of(draft, tab.id)
@@ -189,15 +201,39 @@ def _next_message_is_sent(draft: Draft) -> bool:
     return moved
 
 
-def _kill_goes_on_when_turns_are_settled(draft: Draft) -> bool:
+def _task_runs_with_its_first_session(draft: Draft) -> bool:
+    """The last step of provisioning ends with the first tab that is ready, or with the last one that failed."""
+    task = the_task(draft)
+    open_tabs = [tab for tab in draft.all(Tab) if tab.is_open]
+    if task.at != at.SESSION:
+        return False
+    if not open_tabs or any(tab.at == tabs.READY for tab in open_tabs):
+        return fire(tasks.MACHINE, TaskCursor(draft, task.id), "session_settled") is Fired.MOVED
+    failure = open_tabs[-1].failure
+    if failure is None or any(tab.at != tabs.ERROR_SESSION for tab in open_tabs):
+        return False
+    failed = Failed(failure.failure_class, failure.reason, log_tail=failure.log_tail)
+    cursor = TaskCursor(draft, task.id, failed=failed, attempts=failure.attempts)
+    return fire(tasks.MACHINE, cursor, "sessions_failed") is Fired.MOVED
+
+
+def _ending_goes_on_when_turns_are_settled(draft: Draft) -> bool:
     """No turn runs any more: stop waiting."""
     task = the_task(draft)
-    if task.at != tasks.SETTLE or any(tab.turn.at != messages.NONE for tab in draft.all(Tab)):
+    if task.at not in at.SETTLING or any(tab.turn.at != messages.NONE for tab in draft.all(Tab)):
         return False
-    for intent in draft.intents(Wake):
-        if intent.body == Wake("settle"):
-            draft.cancel(intent)
+    draft.cancel_wakes("settle")
     return fire(tasks.MACHINE, TaskCursor(draft, task.id), "settled") is Fired.MOVED
+
+
+def _activity_follows(draft: Draft) -> bool:
+    """The task's one word for lists says what its status and its tabs amount to."""
+    task = the_task(draft)
+    activity = activity_of(task, list(draft.all(Tab)), lambda tab_id: bool(messages_of(draft, tab_id)))
+    if task.activity is activity:
+        return False
+    draft.put(evolve(task, activity=activity))
+    return True
 
 
 def _fire_tabs(draft: Draft, trigger: str, sources: tuple[str, ...] | None = None) -> bool:
@@ -209,15 +245,21 @@ def _fire_tabs(draft: Draft, trigger: str, sources: tuple[str, ...] | None = Non
 
 
 RULES: tuple[Callable[[Draft], bool], ...] = (
+    _task_goes_on_when_stopped,
     _tabs_fail_with_their_task,
     _tabs_close_with_their_task,
     _tabs_go_on_with_their_task,
+    _tabs_leave_with_their_task,
     _tabs_get_their_session,
+    _sessions_wait_for_no_look,
+    _tries_end_where_the_task_rests,
     _turns_are_cancelled,
+    _permissions_end_with_their_turn,
     _turns_end_with_their_session,
     _unsent_messages_come_back,
     _queues_end_with_their_tab,
     _next_message_is_sent,
     _task_runs_with_its_first_session,
-    _kill_goes_on_when_turns_are_settled,
+    _ending_goes_on_when_turns_are_settled,
+    _activity_follows,
 )

@@ -1,18 +1,18 @@
 """Task record: what a task is, and the states it can be in.
 
-Owns: `TaskStatus`, the names of the machine's states, the `Task` record.
+Owns: `TaskStatus`, `Activity`, the names of the machine's states, the `Task` record.
 Never: a rule about moving from one state to another; those are the rows in task.py.
 Reads as: task.py (the table) and task_orders.py (what rows and states do) -> this.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from attrs import frozen
 
 from taskdock.core.intents import Sandbox
 from taskdock.core.machine import NEW
-from taskdock.core.step import Failure, Step
+from taskdock.core.step import Failure, Step, Tries
 from taskdock.core.values import sandbox_name
 
 
@@ -24,32 +24,63 @@ class TaskStatus(Enum):
     INIT_ENSURE_NAME = "init_ensure_name"
     """Title and branch are being settled; NameEnsured moves it."""
     INIT_CREATE_SANDBOX = "init_create_sandbox"
-    """The sandbox is being made and the branch checked out; SandboxReady moves it."""
+    """The sandbox is being made and the branch checked out; or it is looked at, emptied and replaced."""
     INIT_ENSURE_AGENT = "init_ensure_agent"
     """The agent's server is being started; AgentReady moves it."""
     INIT_CREATE_SESSION = "init_create_session"
     """The tabs get their sessions; the first tab that is ready moves it."""
     RUNNING = "running"
-    """Provisioned. Rests here; a kill or a lost sandbox moves it."""
-    ERROR = "error"
-    """Failed, with step, class and reason. Rests here until retry or kill."""
-    KILLING = "killing"
+    """Provisioned. Rests here; with `/observe` its sandbox is being looked at."""
+    STOPPING = "stopping"
+    """Turns are settled, work is brought out, the sandbox is stopped; SandboxStopped moves it."""
+    STOPPED = "stopped"
+    """Its files wait in the stopped sandbox. Rests here; resume, a new tab or a message moves it."""
+    ARCHIVING = "archiving"
     """Turns are settled, work is brought out, the sandbox is released; SandboxReleased moves it."""
+    ARCHIVED = "archived"
+    """Its work is in the service clone alone. Rests here; unarchive or kill moves it."""
+    ERROR = "error"
+    """Failed, with step, class and reason. Rests here until retry or another command."""
+    KILLING = "killing"
+    """As archiving; nothing undoes it."""
     KILLED = "killed"
     """Gone for good."""
+
+
+class Activity(Enum):
+    """One word for lists: what the task is about, or whom it waits for."""
+
+    PROVISIONING = "provisioning"
+    WORKING = "working"
+    NEEDS_YOU = "needs_you"
+    IDLE = "idle"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    ARCHIVED = "archived"
 
 
 WAIT_REPO = "init_enqueue_provision/wait_repo"
 QUEUED = "init_enqueue_provision"
 NAMING = "init_ensure_name"
 CREATE = "init_create_sandbox/create"
+OBSERVE = "init_create_sandbox/observe"
+RESCUE = "init_create_sandbox/collect"
+REPLACE = "init_create_sandbox/destroy"
 AGENT = "init_ensure_agent"
 SESSION = "init_create_session"
 RUNNING = "running"
-SETTLE = "killing/settle"
-COLLECT = "killing/collect"
-DESTROY = "killing/destroy"
-KILLED = "killed"
+LOOKING = "running/observe"
+
+STOP_SETTLE, STOP_WAKE, STOP_COLLECT, STOP = (
+    f"stopping/{step}" for step in ("settle", "wake", "collect", "stop")
+)
+ARCHIVE_SETTLE, ARCHIVE_WAKE, ARCHIVE_COLLECT, ARCHIVE = (
+    f"archiving/{step}" for step in ("settle", "wake", "collect", "destroy")
+)
+KILL_SETTLE, KILL_WAKE, KILL_COLLECT, KILL = (
+    f"killing/{step}" for step in ("settle", "wake", "collect", "destroy")
+)
+STOPPED, ARCHIVED, KILLED = "stopped", "archived", "killed"
 
 
 def error_of(state: str) -> str:
@@ -57,15 +88,33 @@ def error_of(state: str) -> str:
     return f"error/{state}"
 
 
-UP = (SESSION, RUNNING)
+def errors_of(*states: str) -> tuple[str, ...]:
+    """The same of several."""
+    return tuple(error_of(state) for state in states)
+
+
+UP = (SESSION, RUNNING, LOOKING)
 """Where tabs may have sessions."""
 
-STEPS = (WAIT_REPO, QUEUED, NAMING, CREATE, AGENT, SESSION, SETTLE, COLLECT, DESTROY)
+HEALING = (OBSERVE, RESCUE, REPLACE)
+"""Where a sandbox that may be lost is looked at, emptied and replaced."""
+
+SETTLING = (STOP_SETTLE, ARCHIVE_SETTLE, KILL_SETTLE)
+"""Where running turns get a bounded time to end."""
+
+UNNAMED = (WAIT_REPO, QUEUED, NAMING)
+PROVISIONED_BY = (*UNNAMED, CREATE, *HEALING, AGENT, SESSION, RUNNING, LOOKING)
+STOPPED_BY = (STOP_SETTLE, STOP_WAKE, STOP_COLLECT, STOP)
+ARCHIVED_BY = (ARCHIVE_SETTLE, ARCHIVE_WAKE, ARCHIVE_COLLECT, ARCHIVE)
+KILLED_BY = (KILL_SETTLE, KILL_WAKE, KILL_COLLECT, KILL)
+
+STEPS = tuple(state for state in (*PROVISIONED_BY, *STOPPED_BY, *ARCHIVED_BY, *KILLED_BY) if state != RUNNING)
 """The states with work under way; each gets a step record when it is entered."""
 
-PROVISIONED_BY = (WAIT_REPO, QUEUED, NAMING, CREATE, AGENT, SESSION, RUNNING)
-FAILED = tuple(error_of(state) for state in PROVISIONED_BY)
-KILL_FAILED = (error_of(COLLECT), error_of(DESTROY))
+FAILED = errors_of(*(state for state in PROVISIONED_BY if state != RUNNING))
+STOP_FAILED, ARCHIVE_FAILED, KILL_FAILED = (
+    errors_of(*ending[1:]) for ending in (STOPPED_BY, ARCHIVED_BY, KILLED_BY)
+)
 
 
 @frozen
@@ -86,11 +135,29 @@ class Task:
     branch: str | None = None
     branch_given: bool = False
     base: str | None = None
+    is_named: bool = False
+    """Title, branch and base were settled once."""
+    model: str | None = None
+    permission_mode: str | None = None
     at: str = NEW
+    activity: Activity = Activity.PROVISIONING
     repo_is_ready: bool = False
     ask: int = 0
     generation: int = 1
     box_ordered: bool = False
+    """A sandbox of this generation was ordered and not released."""
+    create_began: datetime | None = None
+    """When an attempt to make this generation's sandbox last began: until its window has passed one may still land."""
+    box_ready: bool = False
+    """The sandbox of this generation ran once, with the branch checked out in it."""
+    destroy_ordered: bool = False
+    """The end of this generation's sandbox was ordered: it is never started again."""
+    absent_at: datetime | None = None
+    """When this look first found no sandbox."""
+    heals: tuple[datetime, ...] = ()
+    """When its sandbox was replaced or started again lately; retry and resume forget them."""
+    tries: Tries | None = None
+    """The runs of the step that a look at the sandbox interrupted."""
     work_owed: bool = False
     """A prompt may have been sent since the last collection that nothing could follow."""
     head: str | None = None
@@ -98,6 +165,13 @@ class Task:
     moved: bool = False
     """The branch was moved elsewhere; the work is under the task's own ref."""
     force: bool = False
+    """What cannot be brought out does not hold up the stop, archive or kill under way."""
+    discard: bool = False
+    """What a failed sandbox does not give back does not hold up its replacement."""
+    woken: bool = False
+    """The stop, archive or kill under way has started the sandbox once, to bring its work out."""
+    resume_wanted: bool = False
+    """Somebody wants it to go on as soon as it is stopped."""
     tabs_opened: int = 0
     step: Step | None = None
     failure: Failure | None = None
@@ -108,7 +182,23 @@ class Task:
         return TaskStatus(self.at.partition("/")[0])
 
     @property
+    def is_ending(self) -> bool:
+        """Whether it was killed, also where the kill has failed so far."""
+        return self.at in (*KILLED_BY, *KILL_FAILED, KILLED)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it was killed or archived, also where that has failed so far: it takes no tabs and no messages."""
+        return self.is_ending or self.at in (*ARCHIVED_BY, *ARCHIVE_FAILED, ARCHIVED)
+
+    @property
     def sandbox(self) -> Sandbox:
         """The sandbox of the current generation; its name holds whether or not it was ordered yet."""
         name = sandbox_name(self.owner, self.id, self.generation)
         return Sandbox(self.provider, name, self.owner, self.id, self.generation)
+
+    def settled_at(self, create_window_seconds: float, call_seconds: float) -> datetime | None:
+        """From when on no create that has begun can land any more; None when none ever began."""
+        if self.create_began is None:
+            return None
+        return self.create_began + timedelta(seconds=create_window_seconds + call_seconds)

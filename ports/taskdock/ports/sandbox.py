@@ -66,6 +66,8 @@ class Observation:
     reason: str | None = None
     labels: Mapping[str, str] = field(factory=dict)
     retry_after_seconds: float | None = None
+    created_at: datetime | None = None
+    """When it was made, aware; None where the provider does not say."""
 
 
 @frozen

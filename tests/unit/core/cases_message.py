@@ -14,7 +14,7 @@ CASES = (
     Case("tab_is_free: queued -> sending", g.idle, MORE, "sending", "SendPrompt", "message.sent", of=MESSAGE_2,
          also=("send: new -> queued",)),
     Case("delivered: sending -> delivered", g.working, is_delivered(SendPrompt), "delivered"),
-    Case("not_sent[may_be_tried_again]: sending -> queued", g.sending, SessionLost(TAB, "s1", "it ended"),
+    Case("not_sent[may_be_tried_again]: sending -> queued", g.sending, SessionLost(TAB, 1, 1, "it ended"),
          "queued", "CreateSession"),
     Case("not_sent: sending -> failed", g.sending_last_try, fails(SendPrompt, TRANSIENT),
          "failed", "", "message.failed"),

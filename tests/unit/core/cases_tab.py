@@ -35,7 +35,7 @@ CASES = (
          fails(CreateSession, TRANSIENT), "pending_session_create", "CreateSession", "task.step_failed", of=TAB_2),
     Case("failed: pending_session_create -> error/session", g.second_tab_pending,
          fails(CreateSession, PERMANENT), "error/session", "", "tab.failed", of=TAB_2),
-    Case("session_lost: ready -> pending_session_create", g.idle, SessionLost(TAB, "s1", "it ended"),
+    Case("session_lost: ready -> pending_session_create", g.idle, SessionLost(TAB, 1, 1, "it ended"),
          "pending_session_create", "CreateSession"),
     Case("retry[task_is_up]: error/session -> pending_session_create", g.second_tab_failed, RetryTab(TAB_2),
          "pending_session_create", "CreateSession", of=TAB_2),

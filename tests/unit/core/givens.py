@@ -166,7 +166,7 @@ def sending_last_try() -> TaskStory:
 def back_in_queue() -> TaskStory:
     """The session was lost before the first prompt began."""
     story = sending()
-    story.do(SessionLost(TAB, "s1", "the agent's process ended"))
+    story.do(SessionLost(TAB, 1, 1, "the agent's process ended"))
     return story
 
 
@@ -226,7 +226,7 @@ def second_tab_failed() -> TaskStory:
 def session_lost() -> TaskStory:
     """Idle, then its only session was lost; the next one is being made."""
     story = idle()
-    story.do(SessionLost(TAB, "s1", "the agent's process ended"))
+    story.do(SessionLost(TAB, 1, 1, "the agent's process ended"))
     return story
 
 

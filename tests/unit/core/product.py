@@ -110,8 +110,8 @@ def task_inputs(story: TaskStory) -> Iterator[Input]:
     )
     for tab in (TAB, TAB_2, "tab-404"):
         yield from (RetryTab(tab), CloseTab(tab), CloseTab(tab, force=True), SendMessage(tab, "msg-9", "Go."))
-        for session in ("s1", "s2", "s404"):
-            yield SessionLost(tab, session, "the agent's process ended")
+        for generation, session in ((1, 1), (1, 2), (2, 1), (1, 404)):
+            yield SessionLost(tab, generation, session, "the agent's process ended")
     for ask in range(4):
         yield from (RepoReady(ask), RepoFailed(ask, "no such remote"))
     for name in ("td-75b98ee5-task-1-g1", "td-75b98ee5-task-1-g2"):

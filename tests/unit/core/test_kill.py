@@ -149,7 +149,7 @@ def test_kill_settles_a_turn_by_its_failure(failure: FailureClass) -> None:
 def test_kill_settles_a_turn_by_the_loss_of_its_session() -> None:
     """A turn whose agent process ends is settled."""
     story = g.settling()
-    story.do(SessionLost(TAB, "s1", "it ended"))
+    story.do(SessionLost(TAB, 1, 1, "it ended"))
     assert (story.at, story.tab().last_end_detail) == ("killing/collect", "it ended")
 
 

@@ -93,22 +93,22 @@ def test_lost_session_of_yesterday_is_no_news() -> None:
     """A loss that names another session than the tab's changes nothing, and so does one of a tab nobody knows."""
     story = g.session_lost()
     story.get_session("s2")
-    assert story.do(SessionLost(TAB, "s1", "late")).ignored == "the tab has another session"
-    assert story.do(SessionLost(TAB_2, "s1", "late")).ignored == "the tab has another session"
+    assert story.do(SessionLost(TAB, 1, 1, "late")).ignored == "the tab has another session"
+    assert story.do(SessionLost(TAB_2, 1, 1, "late")).ignored == "the tab has another session"
     assert story.tab().at == "ready"
 
 
 def test_lost_session_is_lost_once() -> None:
     """The same loss a second time changes nothing, so one loss costs one session."""
     story = g.session_lost()
-    assert story.do(SessionLost(TAB, "s1", "the agent's process ended")).ignored
+    assert story.do(SessionLost(TAB, 1, 1, "the agent's process ended")).ignored
     assert story.tab().session == 2
 
 
 def test_lost_session_of_a_closed_tab_is_no_news() -> None:
     """A tab that is closed has nothing to lose."""
     story = g.closed()
-    assert story.do(SessionLost(TAB, "s1", "late")).ignored == "the tab is closed"
+    assert story.do(SessionLost(TAB, 1, 1, "late")).ignored == "the tab is closed"
 
 
 def test_lost_sandbox_of_another_name_is_no_news() -> None:

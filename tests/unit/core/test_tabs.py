@@ -222,7 +222,7 @@ def test_close_ends_with_the_task() -> None:
 def test_close_ends_with_the_session() -> None:
     """A closing tab whose agent process ends is closed."""
     story = g.closing_idle()
-    story.do(SessionLost(TAB, "s1", "it ended"))
+    story.do(SessionLost(TAB, 1, 1, "it ended"))
     assert story.tab().at == "closed"
 
 

@@ -19,7 +19,7 @@ from unit.core.story import (
     kinds_of,
 )
 
-LOST = SessionLost(TAB, "s1", "the agent's process ended")
+LOST = SessionLost(TAB, 1, 1, "the agent's process ended")
 
 
 def prompts(story: TaskStory) -> list[str]:
@@ -350,10 +350,10 @@ def test_five_lost_sessions_are_all() -> None:
     """A message whose session is lost each time before it began fails after five tries."""
     story = g.sending()
     for number in range(1, 5):
-        story.do(SessionLost(TAB, f"s{number}", "it ended"))
+        story.do(SessionLost(TAB, 1, number, "it ended"))
         story.get_session(f"s{number + 1}")
         assert story.message().tries == number + 1
-    story.do(SessionLost(TAB, "s5", "it ended"))
+    story.do(SessionLost(TAB, 1, 5, "it ended"))
     assert (story.message().at, story.message().reason) == ("failed", "it could not be sent in 5 tries")
 
 

@@ -172,7 +172,7 @@ class TaskWalk:
         """An agent process ends."""
         if tabs := [tab for tab in self._tabs() if tab.session_id is not None]:
             tab = self._pick(tabs)
-            self._say(SessionLost(tab.id, tab.session_id or "", "the agent's process ended"))
+            self._say(SessionLost(tab.id, tab.generation, tab.session, "the agent's process ended"))
 
     def lose_sandbox(self) -> None:
         """The sandbox goes."""

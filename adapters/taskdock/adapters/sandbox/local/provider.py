@@ -244,8 +244,9 @@ class LocalSandboxes:
             phase, record = Phase.DESTROYING, discarded[0].read()
         if phase is Phase.STOPPED and record is not None and self._runs(folder, record):
             phase = Phase.STOPPING
+        labels, created_at = ({}, None) if record is None else (record.labels, record.created_at)
         reason = _REASONS.get(phase)
-        return Observation(ref, phase, read_at, reason=reason, labels={} if record is None else record.labels)
+        return Observation(ref, phase, read_at, reason=reason, labels=labels, created_at=created_at)
 
     def _runs(self, folder: SandboxFolder, record: SandboxRecord) -> bool:
         family = self._table.family(marks(record.marker), self._leaders(folder))

@@ -8,6 +8,7 @@ Reads as: folders.py, services.py -> these -> files of mode 0600.
 import json
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +33,15 @@ class SandboxRecord:
     """ISO 8601, UTC."""
     is_stopped: bool = False
     """Whether it was asked to stop, and not to start since: nothing is started in it."""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was made; None when what is written down is no aware time."""
+        try:
+            at = datetime.fromisoformat(self.created)
+        except ValueError:
+            return None
+        return at if at.tzinfo is not None else None
 
 
 @frozen
