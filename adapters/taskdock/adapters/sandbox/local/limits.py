@@ -15,7 +15,7 @@ from contextlib import suppress
 from hashlib import blake2s
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from taskdock.adapters.sandbox.local.folders import SandboxFolder
 from taskdock.adapters.sandbox.local.patience import Patience
@@ -28,18 +28,19 @@ _CONTROLLERS = ("memory", "pids", "cpu")
 
 @frozen
 class LimitFigures:
-    """What one sandbox may take; None: as much as there is."""
+    """What one sandbox may take; 0: as much as there is."""
 
-    memory_mib: int | None = None
-    processes: int = 4096
-    cpus: float | None = None
+    memory_mib: int = field(factory=lambda: _machine_mib() * 3 // 4)
+    """Three quarters of the machine's."""
+    processes_max: int = 4096
+    cpus: float = 0
 
     def by_controller(self) -> Mapping[str, Mapping[str, int]]:
         """Say what to write where, in control groups of version 1."""
-        found: dict[str, dict[str, int]] = {"pids": {"pids.max": self.processes}}
-        if self.memory_mib is not None:
+        found: dict[str, dict[str, int]] = {"pids": {"pids.max": self.processes_max}}
+        if self.memory_mib:
             found["memory"] = {"memory.limit_in_bytes": self.memory_mib * _MIB}
-        if self.cpus is not None:
+        if self.cpus:
             quota = max(1000, int(self.cpus * _PERIOD_MICROSECONDS))
             found["cpu"] = {"cpu.cfs_period_us": _PERIOD_MICROSECONDS, "cpu.cfs_quota_us": quota}
         return found
@@ -72,7 +73,7 @@ class Limits:
     @property
     def processes_max(self) -> int:
         """How many processes a namespace may have."""
-        return self.figures.processes
+        return self.figures.processes_max
 
     def apply(self, folder: SandboxFolder, pid: int) -> None:
         """Put the process, and all it will start, into the groups of its sandbox; idempotent."""
@@ -95,9 +96,9 @@ class Limits:
         if "memory" in self.roots:
             found.append(f"Memory: {figures.memory_mib} MiB for all of a sandbox together.")
         if "pids" in self.roots:
-            found.append(f"Processes: {figures.processes} for all of a sandbox together.")
+            found.append(f"Processes: {figures.processes_max} for all of a sandbox together.")
         elif os.geteuid() != 0:
-            found.append(f"Processes: {figures.processes} for each service and each command.")
+            found.append(f"Processes: {figures.processes_max} for each service and each command.")
         if "cpu" in self.roots:
             found.append(f"Processor: {figures.cpus:g} for all of a sandbox together.")
         return tuple(found)
@@ -112,6 +113,10 @@ class Limits:
         if "cpu" not in self.roots:
             missing.append("processor time")
         return (f"Not limited: {', '.join([*missing, 'disk space'])}.",)
+
+
+def _machine_mib() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB
 
 
 def _own_groups() -> dict[str, str]:
