@@ -93,35 +93,37 @@ def test_lost_session_of_yesterday_is_no_news() -> None:
     """A loss that names another session than the tab's changes nothing, and so does one of a tab nobody knows."""
     story = g.session_lost()
     story.get_session("s2")
-    assert story.do(SessionLost(TAB, "s1", "late")).ignored == "the tab has another session"
-    assert story.do(SessionLost(TAB_2, "s1", "late")).ignored == "the tab has another session"
+    assert story.do(SessionLost(TAB, 1, 1, "late")).ignored == "the tab has another session"
+    assert story.do(SessionLost(TAB_2, 1, 1, "late")).ignored == "the tab has another session"
     assert story.tab().at == "ready"
 
 
 def test_lost_session_is_lost_once() -> None:
     """The same loss a second time changes nothing, so one loss costs one session."""
     story = g.session_lost()
-    assert story.do(SessionLost(TAB, "s1", "the agent's process ended")).ignored
+    assert story.do(SessionLost(TAB, 1, 1, "the agent's process ended")).ignored
     assert story.tab().session == 2
 
 
 def test_lost_session_of_a_closed_tab_is_no_news() -> None:
     """A tab that is closed has nothing to lose."""
     story = g.closed()
-    assert story.do(SessionLost(TAB, "s1", "late")).ignored == "the tab is closed"
+    assert story.do(SessionLost(TAB, 1, 1, "late")).ignored == "the tab is closed"
 
 
 def test_lost_sandbox_of_another_name_is_no_news() -> None:
     """Only the loss of the task's own sandbox counts, and only once."""
     story = g.idle()
     assert story.do(SandboxLost("td-other-task-1-g1", "late")).ignored == "the task has another sandbox"
-    story.do(SandboxLost(story.task.sandbox.name, "it was deleted"))
-    assert story.do(SandboxLost(story.task.sandbox.name, "it was deleted")).ignored == "the task is error"
+    story.lose_sandbox()
+    assert story.lose_sandbox().ignored == "the task is running"
 
 
-@pytest.mark.parametrize("given", [g.queued, g.creating, g.starting_agent, g.opening_session])
-def test_lost_sandbox_while_provisioning_is_left_to_the_step(given: g.Given[TaskStory]) -> None:
-    """While a step works on the sandbox, its own outcome tells what became of it."""
+@pytest.mark.parametrize(
+    "given", [g.queued, g.looking, g.observing, g.rescuing, g.replacing, g.STOP.ending, g.STOP.done]
+)
+def test_lost_sandbox_is_no_news_to_who_looks_or_leaves(given: g.Given[TaskStory]) -> None:
+    """A task that has no sandbox, looks at it already or ends it learns nothing from its loss."""
     story = given()
     assert story.do(SandboxLost(story.task.sandbox.name, "late")).ignored
 
