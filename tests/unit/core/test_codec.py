@@ -88,7 +88,7 @@ def test_history_is_plain() -> None:
 
 def test_history_comes_back() -> None:
     """An event that was written can be read."""
-    for event in g.killed().boundary.history:
+    for event in g.KILL.done().boundary.history:
         assert decode(HistoryEvent, encode(event)) == event
 
 
