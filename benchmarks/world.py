@@ -73,15 +73,10 @@ class World:
 
 
 @asynccontextmanager
-async def opened(path: Path, on_commit: Callable[[int], object] | None = None) -> AsyncIterator[World]:
+async def opened(path: Path, on_commit: Callable[[int], None] | None = None) -> AsyncIterator[World]:
     """Open the store at `path` (synchronous FULL, as by default), with the repo in it and ready."""
     clock = SystemClock()
-
-    def told(position: int) -> None:
-        if on_commit is not None:
-            on_commit(position)
-
-    async with SqliteStore.open(path, on_commit=told) as store:
+    async with SqliteStore.open(path, on_commit=on_commit) as store:
         stepper = Stepper(store, clock, Figures())
         workbench = Workbench(stepper, store, clock, Offer(("local",), ("demo",)), await store.owner())
         world = World(store, stepper, workbench)

@@ -198,8 +198,9 @@ class Scheduler:
                     FailureClass.PERMANENT, f"bug: {type(error).__name__} in {type(intent.body).__name__}"
                 )
             return Succeeded(value)
-        if not running.wanted:
-            return None
+        return self._too_late(intent) if running.wanted else None
+
+    def _too_late(self, intent: Intent) -> Failed:
         seconds = self.tools.stepper.figures.of(intent.body).deadline_seconds
         return Failed(FailureClass.DEADLINE, f"It did not end within {seconds:g} s over all attempts.")
 
