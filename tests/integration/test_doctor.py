@@ -7,7 +7,7 @@ import pytest
 
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.adapters.naming.chat import ChatNaming
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.app import Config
 from taskdock.app import open as open_dock
 from taskdock.app.doctor import examine
@@ -50,7 +50,7 @@ async def test_sandboxes_that_are_left_over_are_told(tmp_path: Path) -> None:
     (tmp_path / "taskdock.toml").write_text("reap_age_seconds = 0.0\n")
     async with open_dock(Config(home=tmp_path), schedule=False) as dock:
         assert (await found(tmp_path))["sandboxes"].detail == "0, none left over"
-        local = LocalProcessSandboxes(tmp_path / "sandboxes", "here", lambda: datetime.now(UTC))
+        local = LocalSandboxes(tmp_path / "sandboxes", "here", lambda: datetime.now(UTC))
         ref = SandboxRef("local", sandbox_name(dock.owner, UNKNOWN, 1))
         await local.ensure(SandboxSpec(ref, dock.owner, UNKNOWN, 1))
     check = (await found(tmp_path))["sandboxes"]
