@@ -9,7 +9,6 @@ of the format: one that changes is a new version, with an upcaster that writes t
 """
 
 import json
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -20,15 +19,10 @@ from taskdock.core.errors import SchemaMismatch
 from taskdock.core.history import Json
 from taskdock.core.inputs import TellInput
 from taskdock.core.intents import Body
+from taskdock.core.upcasters import UPCASTERS
 
-VERSION = 1
+VERSION = 2
 """Of every document written by this code; raised together with an upcaster for the documents before."""
-
-Upcaster = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Makes a document of one version a document of the next; the first argument is the name of its kind."""
-
-UPCASTERS: dict[int, Upcaster] = {}
-"""By the version that an upcaster takes. A field that is new and has a default needs none: it is read as the default."""
 
 _T = TypeVar("_T")
 

@@ -144,7 +144,13 @@ def _settles(ending: Ending) -> Iterator[Case]:
     for source, arc in ((PROVISIONED_BY[7], "end"), (PROVISIONED_BY[1], "rest")):
         case = _asked(ending, source)
         yield Case(
-            _settled(ending, arc)[0], case.given, case.input, case.at, case.orders, case.history, also=(case.arc,)
+            _settled(ending, arc)[0],
+            case.given,
+            case.input,
+            case.at,
+            case.orders,
+            case.history,
+            also=(case.arc,),
         )
 
 
@@ -202,12 +208,16 @@ def _ends(ending: Ending) -> Iterator[Case]:
         ("end", ending.failed_ending, last.__name__),
     ):
         at = ending.at(step)
-        yield Case(f"retry: error/{at} -> {at}", given, RetryTask(), at, order, "task.retried task.step_started")
+        yield Case(
+            f"retry: error/{at} -> {at}", given, RetryTask(), at, order, "task.retried task.step_started"
+        )
     gone, told = ("SandboxStopped", "sandbox_stopped[stop_is_sure]") if ending is STOP else (
         "SandboxReleased", "sandbox_released[window_has_passed]",
     )  # fmt: skip
     rests = RESTS[ending.verb] if ending is STOP else f"sandbox.released {RESTS[ending.verb]}"
-    yield Case(f"{told}: {end} -> {ending.rest}", ending.ending, _gone(gone, late=True), ending.rest, "", rests)
+    yield Case(
+        f"{told}: {end} -> {ending.rest}", ending.ending, _gone(gone, late=True), ending.rest, "", rests
+    )
     yield Case(f"{told.partition('[')[0]}: {end} -> =", ending.ending_unused, _gone(gone, late=False),
                end, last.__name__)  # fmt: skip
 

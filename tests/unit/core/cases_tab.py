@@ -12,7 +12,14 @@ from taskdock.core.inputs import (
     SessionReady,
     StopTask,
 )
-from taskdock.core.intents import CloseSession, CreateSandbox, CreateSession, EnsureAgent, ObserveSandbox, ResumeSession
+from taskdock.core.intents import (
+    CloseSession,
+    CreateSandbox,
+    CreateSession,
+    EnsureAgent,
+    ObserveSandbox,
+    ResumeSession,
+)
 from unit.core import givens as g
 from unit.core.cases import Case, done, fails
 from unit.core.cases_task import STOPPED

@@ -54,9 +54,9 @@ RUNNING, STOPPED, BROKEN, ABSENT, PENDING, GOING = (
 
 def released(*, late: bool) -> Asked:
     """The lost sandbox is gone; `late`: no create of it can land any more."""
-    return lambda story: done(
-        DestroySandbox, SandboxReleased(story.now if late else START, WINDOW_SECONDS)
-    )(story)
+    return lambda story: done(DestroySandbox, SandboxReleased(story.now if late else START, WINDOW_SECONDS))(
+        story
+    )
 
 
 PROVISIONING = (

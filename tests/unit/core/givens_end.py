@@ -12,7 +12,15 @@ from attrs import frozen
 from taskdock.core import intents
 from taskdock.core.intents import Body
 from unit.core.givens_heal import replacing
-from unit.core.givens_life import creating_begun, delivered, idle, naming, second_tab_failed, waiting_for_repo, working
+from unit.core.givens_life import (
+    creating_begun,
+    delivered,
+    idle,
+    naming,
+    second_tab_failed,
+    waiting_for_repo,
+    working,
+)
 from unit.core.shelf import Given, task_given
 from unit.core.story import PERMANENT, UNREACHABLE, TaskStory
 
@@ -116,7 +124,12 @@ def _discard(story: TaskStory) -> object:
 
 
 STOP = _way_of(
-    "stop", TaskStory.stop, _discard, ("stopping", "stop", "stopped"), intents.StopSandbox, TaskStory.stop_sandbox
+    "stop",
+    TaskStory.stop,
+    _discard,
+    ("stopping", "stop", "stopped"),
+    intents.StopSandbox,
+    TaskStory.stop_sandbox,
 )
 ARCHIVE = _way_of(
     "archive", TaskStory.archive, lambda story: story.archive(force=True),

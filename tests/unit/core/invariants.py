@@ -139,7 +139,11 @@ def free_queue_moves(boundary: Boundary) -> None:
     """A ready, idle tab of a running task whose queue is not held has its next message on its way."""
     for tab in boundary.all(Tab):
         is_free = tab.at == "ready" and tab.turn.at == "none" and not tab.held
-        if the_task(boundary).at == at.RUNNING and is_free and messages_of(boundary, tab, MessageStatus.QUEUED):
+        if (
+            the_task(boundary).at == at.RUNNING
+            and is_free
+            and messages_of(boundary, tab, MessageStatus.QUEUED)
+        ):
             assert len(opened_of(boundary, tab, intents.SendPrompt)) == 1
 
 
@@ -173,7 +177,9 @@ def closed_tabs_are_over(boundary: Boundary) -> None:
         if tab.status is TabStatus.CLOSED and the_task(boundary).at != at.KILL_SETTLE:
             assert tab.turn.at == "none"
             assert not messages_of(boundary, tab, MessageStatus.QUEUED, MessageStatus.SENDING)
-            assert not opened_of(boundary, tab, intents.SendPrompt, intents.CreateSession, intents.ResumeSession)
+            assert not opened_of(
+                boundary, tab, intents.SendPrompt, intents.CreateSession, intents.ResumeSession
+            )
 
 
 def turns_need_a_session(boundary: Boundary) -> None:

@@ -63,9 +63,17 @@ def _follow_up(walk: TaskWalk) -> None:
 _RUNS = "running"
 FOLLOW_UPS: dict[str, tuple[tuple[Input, str], ...]] = {
     "running": ((inputs.StopTask(), "stopped"), (inputs.ArchiveTask(), "archived")),
-    "stopped": ((inputs.ResumeTask(), _RUNS), (inputs.ArchiveTask(), "archived"), (inputs.OpenTab("tab-8"), _RUNS)),
+    "stopped": (
+        (inputs.ResumeTask(), _RUNS),
+        (inputs.ArchiveTask(), "archived"),
+        (inputs.OpenTab("tab-8"), _RUNS),
+    ),
     "archived": ((inputs.UnarchiveTask(), _RUNS), (inputs.KillTask(), "killed")),
-    "error": ((inputs.RetryTask(), _RUNS), (inputs.StopTask(), "stopped"), (inputs.ArchiveTask(), "archived")),
+    "error": (
+        (inputs.RetryTask(), _RUNS),
+        (inputs.StopTask(), "stopped"),
+        (inputs.ArchiveTask(), "archived"),
+    ),
     "killed": (),
 }
 """From each status in which a task rests: what can be asked, and where that leads."""

@@ -231,9 +231,7 @@ class TaskStory(Story):
     def stop_sandbox(self, *, is_absent: bool = False, early: bool = False) -> Change:
         """Nothing runs in the sandbox any more; one that is absent counts when no create of it can land any more."""
         self.pass_time(0.0 if early else SETTLED_SECONDS)
-        return self.succeed(
-            intents.StopSandbox, inputs.SandboxStopped(self.now, WINDOW_SECONDS, is_absent)
-        )
+        return self.succeed(intents.StopSandbox, inputs.SandboxStopped(self.now, WINDOW_SECONDS, is_absent))
 
     def observe(self, phase: SandboxPhase) -> Change:
         """The provider says what the sandbox is at."""

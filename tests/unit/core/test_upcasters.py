@@ -10,7 +10,7 @@ from taskdock.core.codec import decode, decode_body, encode, encode_body
 from taskdock.core.errors import SchemaMismatch
 from taskdock.core.intents import Wake
 from taskdock.core.message import MessageText
-from taskdock.core.task import Task
+from taskdock.core.task_record import LOOKING, Activity, Task, error_of
 from unit.core import givens as g
 
 
@@ -67,5 +67,43 @@ def test_a_new_field_with_a_default_needs_none() -> None:
     """A document that lacks a field which has a default is read with the default."""
     task = g.working().task
     document = json.loads(encode(task))
-    assert document.pop("failure", "missing") is None
+    assert "failure" not in document
     assert decode(Task, json.dumps(document)) == task
+
+
+def first_version(**changes: object) -> str:
+    """A task of version 1 that is running, with these changes: what that version wrote, its defaults too."""
+    task = json.loads(encode(g.working().task))
+    later = ("is_named", "box_ready", "create_began", "destroy_ordered", "activity")
+    kept = {name: value for name, value in task.items() if name not in later}
+    return json.dumps({**kept, "v": 1, "failure": None, "box_ordered": True, **changes})
+
+
+def test_a_running_task_of_the_first_version_has_its_sandbox() -> None:
+    """What version 1 said by its state alone is known by name: named, provisioned, and nothing may be renamed any more."""
+    task = decode(Task, first_version())
+    assert (task.is_named, task.box_ready, task.destroy_ordered) == (True, True, False)
+    assert task.create_began is not None
+    assert task.activity is Activity.IDLE
+
+
+def test_a_task_that_was_lost_in_the_first_version_can_be_retried() -> None:
+    """`error/running` is no state any more: the task rests where a look at its sandbox failed, and a retry looks."""
+    failure = {
+        "step": "running",
+        "failure_class": "unreachable",
+        "reason": "gone",
+        "attempts": 1,
+        "retry": "",
+        "log_tail": None,
+    }
+    task = decode(Task, first_version(at="error/running", failure=failure))
+    assert task.at == error_of(LOOKING)
+    assert task.failure is not None
+    assert task.failure.step == LOOKING
+
+
+def test_a_task_without_a_name_in_the_first_version_still_needs_one() -> None:
+    """A branch that the user gave is no name that was settled."""
+    task = decode(Task, first_version(at="init_ensure_name", branch="mine", base=None, box_ordered=False))
+    assert (task.is_named, task.create_began, task.box_ready) == (False, None, False)

@@ -163,7 +163,9 @@ class TaskWalk:
 
     def _call(self, intent: Intent) -> None:
         if isinstance(intent.body, intents.CreateSandbox):
-            self.world.call_create(intent.body.sandbox.name, lands_within(self.now, self.pick((0.0, 0.5, 1.0))))
+            self.world.call_create(
+                intent.body.sandbox.name, lands_within(self.now, self.pick((0.0, 0.5, 1.0)))
+            )
         if isinstance(intent.body, intents.SendPrompt):
             box = self.world.boxes.get(intent.body.sandbox.name)
             # An execution that finds its prompt begun before looks for it instead of sending it.
