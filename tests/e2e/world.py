@@ -26,7 +26,7 @@ SERVE = Path(__file__).with_name("serve.py")
 START_SECONDS_MAX = 60.0
 REST_SECONDS_MAX = 60.0
 
-_CONFIG = """\
+CONFIG = """\
 cache = {cache}
 wrap = "taskdock.testing.gates:install"
 drain_seconds = 2.0
@@ -40,16 +40,21 @@ closing_seconds = 1.0
 class World:
     """One home folder, its gates, and at most one scheduling process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: str = CONFIG) -> None:
         self.home = folder / "home"
         self.gates = folder / "gates"
         self.home.mkdir(mode=0o700)
         self.gates.mkdir()
-        (self.home / "taskdock.toml").write_text(_CONFIG.format(cache=json.dumps(str(CACHE))))
+        (self.home / "taskdock.toml").write_text(config.format(cache=json.dumps(str(CACHE))))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the scheduling process and wait until it schedules."""
+        self.spawn()
+        self.await_serving()
+
+    def spawn(self) -> None:
+        """Start the scheduling process."""
         environment = {
             **os.environ,
             "TASKDOCK_GATES": str(self.gates),
@@ -58,10 +63,17 @@ class World:
         command = [sys.executable, str(SERVE), str(self.home)]
         with (self.home.parent / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
-        assert self._process.stdout is not None
+
+    def await_serving(self) -> None:
+        """Wait until it schedules."""
+        assert self._process is not None and self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS_MAX)
         said = self._process.stdout.readline() if ready else b""
         assert said == b"serving\n", self.log()
+
+    def is_alive(self) -> bool:
+        """Whether it runs, or was never started."""
+        return self._process is None or self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL it, and wait until it is gone."""
