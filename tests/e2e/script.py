@@ -32,10 +32,10 @@ PROMPTS: Mapping[str, int] = {
 """What agents are asked to do, and how often; the empty one commits a note."""
 
 COMMANDS: Mapping[str, int] = {
-    "create_task": 12, "open_tab": 5, "send": 30, "edit_message": 4, "withdraw_message": 3, "resume_queue": 8,
-    "cancel_turn": 5, "answer_permission": 14, "set_model": 2, "rename_task": 1, "rename_tab": 1, "mark_read": 2,
-    "set_draft": 2, "close_tab": 4, "stop_task": 3, "resume_task": 8, "archive_task": 2, "unarchive_task": 6,
-    "retry_task": 8, "retry_tab": 5, "kill_task": 1, "set_branch": 2,
+    "create_task": 20, "open_tab": 8, "send": 60, "edit_message": 4, "withdraw_message": 3, "resume_queue": 16,
+    "cancel_turn": 8, "answer_permission": 28, "set_model": 2, "rename_task": 1, "rename_tab": 1, "mark_read": 2,
+    "set_draft": 2, "close_tab": 4, "stop_task": 3, "resume_task": 14, "archive_task": 2, "unarchive_task": 12,
+    "retry_task": 14, "retry_tab": 10, "kill_task": 1, "set_branch": 2,
 }  # fmt: skip
 """Every command of a dock but those of repos, and how often it is given."""
 

@@ -44,6 +44,8 @@ wrap = "e2e.witness:install"
 drain_seconds = 2.0
 reap_seconds = 3.0
 reap_age_seconds = 1.0
+[lanes]
+"sandbox:local" = 8
 [figures]
 backoff_seconds = 0.05
 backoff_seconds_max = 2.0
