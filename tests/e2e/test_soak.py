@@ -38,24 +38,20 @@ PACE_SECONDS = 0.12
 REST_SECONDS_MAX = 180.0
 LOOK_SECONDS = 0.25
 
-CONFIG = """\
-cache = {cache}
-wrap = "e2e.witness:install"
-drain_seconds = 2.0
+SETTINGS = """\
 reap_seconds = 3.0
 reap_age_seconds = 1.0
 [lanes]
 "sandbox:local" = 8
-[figures]
-backoff_seconds = 0.05
-backoff_seconds_max = 2.0
-settle_seconds = 1.5
-closing_seconds = 1.0
-cancel_seconds = 3.0
-permission_seconds = 20.0
-call_seconds = 3.0
-absent_seconds = 0.3
 """
+FIGURES = {
+    "backoff_seconds_max": 2.0,
+    "settle_seconds": 1.5,
+    "cancel_seconds": 3.0,
+    "permission_seconds": 20.0,
+    "call_seconds": 3.0,
+    "absent_seconds": 0.3,
+}
 
 
 @pytest.fixture
@@ -119,7 +115,7 @@ def verdict(referee: Referee, seed: int, rounds: int) -> None:
 async def test_kills_at_random_instants_break_no_invariant(tmp_path: Path, seed: int, rounds: int) -> None:
     """Whatever is asked and whatever is lost, the invariants hold at each kill, at rest, and when all is ended."""
     began = time.monotonic()
-    world = World(tmp_path, CONFIG)
+    world = World(tmp_path, wrap="e2e.witness:install", settings=SETTINGS, **FIGURES)
     remotes = [make_remote(tmp_path / name) for name in ("one", "two")]
     ledger, outside = Ledger(), Outside(world.home)
     try:

@@ -5,18 +5,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
 from attrs import evolve, frozen
 
 from local_process import processes, until
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.app import Config, Dock, ports_of
 from taskdock.app import open as open_dock
 from taskdock.core import inputs
-from taskdock.core.change import Change, Draft
+from taskdock.core.change import Change
 from taskdock.core.errors import Transient
 from taskdock.core.history import HistoryKind
 from taskdock.core.machine import NEW
@@ -34,21 +34,6 @@ pytestmark = pytest.mark.anyio
 UNKNOWN = "task-00000000000000000000"
 
 
-class Asking(Stepper):
-    """A stepper whose tasks answer `SandboxReaped` as their boundary does."""
-
-    async def _decide(self, boundary: str, input_: object) -> Decision:
-        if not isinstance(input_, inputs.SandboxReaped):
-            return await super()._decide(boundary, cast("inputs.Input", input_))
-        slice_ = await self.store.load(boundary)
-        draft = Draft(slice_, self.clock.now(), self.figures)
-        (task,) = draft.all(Task)
-        if input_.sandbox == task.sandbox.name and task.at != "killed":
-            return Decision(slice_, draft.freeze("the task uses this sandbox"))
-        draft.note(HistoryKind.SANDBOX_REAPED, sandbox=input_.sandbox, reason=input_.reason)
-        return Decision(slice_, draft.freeze())
-
-
 @frozen
 class Place:
     """A store with one task, a provider with sandboxes, and the reaper between them."""
@@ -59,10 +44,10 @@ class Place:
     root: Path
 
     @property
-    def local(self) -> LocalProcessSandboxes:
+    def local(self) -> LocalSandboxes:
         """The provider itself."""
         provider = self.sites.by_provider["local"].provider
-        assert isinstance(provider, LocalProcessSandboxes)
+        assert isinstance(provider, LocalSandboxes)
         return provider
 
     async def task(self, at: str = "running", generation: int = 1) -> str:
@@ -113,8 +98,7 @@ async def place(folder: Path, age_seconds_min: float = 0.0) -> AsyncIterator[Pla
     """Open one; its sandboxes are ended with it."""
     config = Config(home=folder / "home")
     async with ports_of(config) as ports, open_dock(config, schedule=False, outside=ports) as dock:
-        stepper = Asking(dock.store, dock.clock, dock.stepper.figures)
-        reaper = Reaper(ports.sites, stepper, dock.reads, dock.clock, dock.owner, age_seconds_min)
+        reaper = Reaper(ports.sites, dock.stepper, dock.reads, dock.clock, dock.owner, age_seconds_min)
         made = Place(dock, ports.sites, reaper, config.home / "sandboxes")
         try:
             yield made
@@ -134,7 +118,7 @@ def fates(found: Round) -> dict[str, Fate]:
     ("at", "of_task", "of_box", "reason"),
     [
         ("running", 2, 1, "it is generation 1 of a task that is at 2"),
-        ("error/running", 3, 1, "it is generation 1 of a task that is at 3"),
+        ("stopped", 3, 1, "it is generation 1 of a task that is at 3"),
         ("archived", 2, 1, "it is generation 1 of a task that is at 2"),
         ("killed", 1, 1, "its task is killed"),
         ("killed", 2, 1, "it is generation 1 of a task that is at 2"),
@@ -202,7 +186,7 @@ async def test_what_is_not_ours_is_not_even_seen(tmp_path: Path) -> None:
         assert await here.is_there(ref)
 
 
-class Loose(LocalProcessSandboxes):
+class Loose(LocalSandboxes):
     """A provider whose list says more than it should."""
 
     async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
@@ -242,12 +226,12 @@ async def test_a_young_box_is_left_until_it_is_old_enough(tmp_path: Path) -> Non
         assert fates(ended) == {ref.name: Fate.TOO_YOUNG}
         assert "not before 3" in ended.found[0].reason
         assert await here.is_there(ref)
-        later = LocalProcessSandboxes(here.root, "here", lambda: here.dock.clock.now() + timedelta(hours=2))
+        later = LocalSandboxes(here.root, "here", lambda: here.dock.clock.now() + timedelta(hours=2))
         here.reaper.sites = Sites({"local": Site(later, later)})
         assert fates(await here.reaper.reap()) == {ref.name: Fate.REAPED}
 
 
-class Ageless(LocalProcessSandboxes):
+class Ageless(LocalSandboxes):
     """A provider that does not say when a box was made; it is `late` by so much."""
 
     late = timedelta(0)
@@ -274,18 +258,20 @@ async def test_a_task_that_comes_to_want_its_box_keeps_it(tmp_path: Path) -> Non
         task = await here.task("killed")
         ref = await here.make(task)
 
-        class Waking(Asking):
+        class Waking(Stepper):
             """The task wakes after the last look, right before its boundary is asked."""
 
-            async def _decide(self, boundary: str, input_: object) -> Decision:
+            async def _decide(self, boundary: str, input_: inputs.Input) -> Decision:
                 await here.change(task, at="init_create_sandbox/create")
-                return await super()._decide(boundary, cast("inputs.Input", input_))
+                return await super()._decide(boundary, input_)
 
         reaper = evolve(
             here.reaper, stepper=Waking(here.dock.store, here.dock.clock, here.dock.stepper.figures)
         )
         ended = await reaper.reap()
-        assert [(one.fate, one.reason) for one in ended.found] == [(Fate.KEPT, "the task uses this sandbox")]
+        assert [(one.fate, one.reason) for one in ended.found] == [
+            (Fate.KEPT, "the task is init_create_sandbox, and this is its sandbox")
+        ]
         assert await here.is_there(ref)
         assert await here.reaped_events(task) == []
 
@@ -322,7 +308,7 @@ async def test_racing_with_creates_no_wanted_box_is_ended(tmp_path: Path) -> Non
         assert {one.generation for one in reaped} <= set(range(1, 8))
 
 
-class Shy(LocalProcessSandboxes):
+class Shy(LocalSandboxes):
     """A provider that fails where it is told to."""
 
     fails = ""

@@ -207,6 +207,12 @@ class Draft:
             if isinstance(intent.body, Wake) and f"{intent.body.reason}:".startswith(f"{reason}:"):
                 self.cancel(intent)
 
+    def cancel_wake(self, wake: Wake) -> None:
+        """Take this one wake back, if it is open."""
+        for intent in self.intents(Wake):
+            if intent.body == wake:
+                self.cancel(intent)
+
     def after(self, seconds: float) -> datetime:
         """The time `seconds` from now."""
         return self.now + timedelta(seconds=seconds)

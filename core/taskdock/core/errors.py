@@ -62,14 +62,17 @@ class NotFound(CommandRejected):
 
 
 class Conflict(CommandRejected):
-    """The command does not fit the status of the record; `available_actions` are what fits now."""
+    """The command does not fit the status of the record; `available_actions` of `record_id` are what fits now."""
 
     code = "conflict"
 
-    def __init__(self, message: str, *, status: str = "", available_actions: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, *, status: str = "", available_actions: Sequence[str] = (), record_id: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.available_actions = tuple(available_actions)
+        self.record_id = record_id
 
 
 class BranchTaken(Conflict):

@@ -101,7 +101,7 @@ class PermissionCursor:
     def give_answer(self) -> None:
         """Have the agent told, and stop waiting."""
         self._put(option_id=self._option_id)
-        self._draft.cancel_wakes(wake_of(self.permission).reason)
+        self._draft.cancel_wake(wake_of(self.permission))
         tab = self._draft.get(Tab, self._tab_id)
         task = self._draft.get(Task, tab.task_id)
         assert tab.session_id is not None

@@ -107,29 +107,30 @@ def _looked_at(source: str, back: list[Row]) -> list[Row]:
     ]
 
 
-def _collected(source: str, dest: str, wake: list[Row]) -> list[Row]:
-    """Work is brought out of a sandbox before `dest`; what stays inside holds it up unless that was forced."""
+def _collected(source: str, dest: str) -> list[Row]:
+    """Work is brought out of a sandbox before `dest`; what stays inside holds it up."""
     return [
         Row("work_collected", source, dest, when="all_is_in", then="take_work"),
-        Row("work_collected", source, dest, when="is_forced", then=("take_work", "give_up_work")),
         Row("work_collected", source, error_of(source), then="take_work"),
-        *wake,
-        Row("failed", source, "=", when="may_try_again", then="note_failed_attempt"),
-        Row("failed", source, dest, when="is_forced", then="give_up_work"),
-        Row("failed", source, error_of(source)),
+        *_tried_again(source),
     ]
 
 
 def _ended(settle: str, wake: str, collect: str, dest: str, rest: str) -> list[Row]:
     """The way from settled turns over collected work to the end of the sandbox, or to rest where there is none."""
-    woken = Row("failed", collect, wake, when="must_be_woken", then="note_failed_attempt")
     return [
         Row("settled", settle, collect, when="work_is_owed"),
         Row("settled", settle, dest, when="box_ordered"),
         Row("settled", settle, rest),
-        *_collected(collect, dest, [woken]),
-        Row("sandbox_ready", wake, collect, when="was_adopted"),
-        Row("sandbox_ready", wake, dest, then=("note_lost", "forget_work")),
+        Row("work_collected", collect, dest, when="all_is_in", then="take_work"),
+        Row("work_collected", collect, dest, when="is_forced", then=("take_work", "give_up_work")),
+        Row("work_collected", collect, error_of(collect), then="take_work"),
+        Row("failed", collect, wake, when="must_be_woken", then="note_failed_attempt"),
+        Row("failed", collect, "=", when="may_try_again", then="note_failed_attempt"),
+        Row("failed", collect, dest, when="is_forced", then="give_up_work"),
+        Row("failed", collect, error_of(collect)),
+        Row("sandbox_ready", wake, collect, when="is_the_same", then="take_box"),
+        Row("sandbox_ready", wake, dest, then="take_box"),
         Row("failed", wake, "=", when="may_try_again", then="note_failed_attempt"),
         Row("failed", wake, dest, when="is_forced", then="give_up_work"),
         Row("failed", wake, error_of(wake)),
@@ -164,7 +165,7 @@ ROWS = (
     Row("set_branch", (QUEUED, NAMING), QUEUED, then="drop_step"),
     Row("set_branch", (CREATE, OBSERVE), QUEUED, then=("drop_step", "unorder_box")),
     Row("name_ensured", (QUEUED, NAMING), CREATE, then="take_name"),
-    Row("sandbox_ready", CREATE, AGENT, then="take_sandbox"),
+    Row("sandbox_ready", CREATE, AGENT, then=("take_box", "take_sandbox")),
     Row("agent_ready", AGENT, SESSION, then="forget_tries"),
     Row("session_settled", SESSION, RUNNING),
     Row("sessions_failed", SESSION, error_of(SESSION)),
@@ -179,7 +180,7 @@ ROWS = (
         Row("observed", OBSERVE, CREATE, when="is_seen_running"),
     ]),
     *_looked_at(LOOKING, [Row("observed", LOOKING, RUNNING, when="is_seen_running")]),
-    *_collected(RESCUE, REPLACE, []),
+    *_collected(RESCUE, REPLACE),
     *_released(REPLACE, CREATE),
     *_tried_again(REPLACE),
     # Somebody looked after it: on with the first step not done

@@ -5,7 +5,6 @@ Never: a rule of the domain.
 Reads as: `taskdock.app.open(config)` -> store, ports, background -> Dock.
 """
 
-import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
@@ -18,12 +17,12 @@ from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.naming.chat import ChatNamer
 from taskdock.adapters.naming.heuristic import HeuristicNamer
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
 from taskdock.adapters.seat.unix import UnixSeat
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.background import Background, Work
 from taskdock.app.config import Config, home_folder
 from taskdock.app.config_file import load_config, load_home
+from taskdock.app.local import local_site
 from taskdock.core.errors import InvalidCommand, Unreachable
 from taskdock.ports.clock import Clock
 from taskdock.services.capacity import Capacity
@@ -32,7 +31,7 @@ from taskdock.services.feed import Hub
 from taskdock.services.links import Links
 from taskdock.services.reaper import Reaper
 from taskdock.services.retention import Retention
-from taskdock.services.sites import Site, Sites
+from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
 from taskdock.services.tools import Outside, Tools
 from taskdock.services.workbench import Offer
@@ -101,6 +100,15 @@ async def open_reaper(config: Config) -> AsyncIterator[Reaper]:
         yield _reaper(config, dock, outside)
 
 
+@asynccontextmanager
+async def open_retention(config: Config) -> AsyncIterator[Retention]:
+    """The retention of a home, for one round on demand; it may run beside the process that schedules."""
+    clock = SystemClock()
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with SqliteStore.open(config.home / "taskdock.db", synchronous=config.synchronous) as store:
+        yield Retention(store, clock, config.keep)
+
+
 def _reaper(config: Config, dock: Dock, outside: Outside) -> Reaper:
     return Reaper(outside.sites, dock.stepper, dock.reads, dock.clock, dock.owner, config.reap_age_seconds)
 
@@ -154,7 +162,7 @@ async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[
     gateway = SandboxAgentGateway(config.cache)
     heuristic = HeuristicNamer()
     chat = ChatNamer(config.chat_namer) if config.namer == "chat" and config.chat_namer else None
-    sites = Sites({name: _site(name, config, clock) for name in config.providers})
+    sites = Sites({name: await local_site(name, config, clock) for name in config.providers})
     outside = Outside(sites, gateway, GitClones(config.home / "repos"), chat or heuristic, heuristic)
     try:
         yield outside if config.wrap is None else _load(config.wrap)(outside)
@@ -164,15 +172,6 @@ async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[
         await gateway.aclose()
         for site in sites.by_provider.values():
             await site.provider.aclose()
-
-
-def _site(name: str, config: Config, clock: Clock) -> Site:
-    if name != LocalProcessSandboxes.id:
-        raise InvalidCommand(
-            f"Unknown provider {name!r}: there is {LocalProcessSandboxes.id!r}.", field="providers"
-        )
-    local = LocalProcessSandboxes(config.home / "sandboxes", platform.node(), clock.now)
-    return Site(local, local)
 
 
 def _load(name: str) -> Wrapper:

@@ -67,8 +67,10 @@ class Dock(MessageRequests):
         """Whether this process runs the background work now; it may begin to when another one ends."""
         return self.schedules_now()
 
-    async def task(self, task_id: str, *, workspace: str = DEFAULT_WORKSPACE) -> TaskView:
-        """One task with its tabs; NotFound when the workspace has none of this id."""
+    async def task(
+        self, task_id: str, *, principal: str | None = None, workspace: str = DEFAULT_WORKSPACE
+    ) -> TaskView:
+        """One task with its tabs; NotFound when the workspace has none of this id. `principal` is whose unread is told."""
         slice_ = await self.store.load(task_id)
         task = next((record for record in slice_.records if isinstance(record, Task)), None)
         if task is None or task.workspace != workspace:
@@ -79,12 +81,23 @@ class Dock(MessageRequests):
             version=slice_.version,
             available_actions=task_boundary.available_actions(slice_),
             waits_for=_waits_for(task, slice_),
+            unread={} if principal is None else await self._unread(slice_, principal),
             queued=tuple(
                 record
                 for record in slice_.records
                 if isinstance(record, Message) and record.at == messages.QUEUED
             ),
         )
+
+    async def _unread(self, slice_: Slice, principal: str) -> Mapping[str, int]:
+        tabs = [record for record in slice_.records if isinstance(record, Tab)]
+        read = await self.reads.read_markers(principal, [tab.id for tab in tabs])
+        return {tab.id: max(tab.turns_ended - read.get(tab.id, 0), 0) for tab in tabs}
+
+    async def draft(self, tab_id: str, principal: str, *, workspace: str = DEFAULT_WORKSPACE) -> str | None:
+        """What a principal is writing in a tab; NotFound when the workspace has no such tab."""
+        await self._tab_in(workspace, tab_id)
+        return await self.reads.draft(tab_id, principal)
 
     async def tasks(
         self, *, limit: int = 100, before: str | None = None, workspace: str = DEFAULT_WORKSPACE
@@ -133,13 +146,15 @@ class Dock(MessageRequests):
         task: str | None = None,
         repo: str | None = None,
         after: int | None = None,
+        principal: str | None = None,
         workspace: str = DEFAULT_WORKSPACE,
     ) -> feed.Watch:
         """A snapshot, then every change as it is committed, also by other processes; of one task or repo, or of all.
 
-        With `after`, the position of a receipt, it goes on from exactly there and without a snapshot.
+        With `after`, the position of a receipt, it goes on from exactly there and without a snapshot. `principal` is who
+        watches: it is told its own read markers and drafts too.
         """
-        return feed.Watch(self.reads, self.hub, workspace, task or repo, after)
+        return feed.Watch(self.reads, self.hub, workspace, task or repo, after, principal=principal)
 
 
 def _waits_for(task: Task, slice_: Slice) -> str | None:

@@ -21,7 +21,7 @@ from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported,
 from taskdock.core.intents import Intent, SendPrompt, Wake
 from taskdock.ports.intent_queue import IntentQueue
 from taskdock.services.execution import Execution, NotWanted, failure_of
-from taskdock.services.executors.catalogue import EXECUTORS
+from taskdock.services.executors.catalogue import EXECUTORS, Executor
 from taskdock.services.stepping import Decision
 from taskdock.services.tools import Tools
 
@@ -72,6 +72,7 @@ class Scheduler:
     """Called when the store failed a claim, which may have been written all the same; must not block."""
     claiming: anyio.Lock = field(factory=anyio.Lock, init=False)
     """Held from before a claim until what it took is noted; who holds it sees none half-way."""
+    executors: Mapping[type, Executor] = field(default=EXECUTORS)
     _running: dict[str, _Running] = field(factory=dict, init=False)
     _woken: anyio.Event = field(factory=anyio.Event, init=False)
     _draining: bool = field(default=False, init=False)
@@ -193,7 +194,7 @@ class Scheduler:
         execution = Execution(intent, self.tools.stepper, anyio.current_time)
         with anyio.CancelScope(deadline=self._deadline_at(intent)):
             try:
-                value = await EXECUTORS[type(intent.body)](intent.body, execution, self.tools)
+                value = await self.executors[type(intent.body)](intent.body, execution, self.tools)
             except NotWanted:
                 return None
             except PortError as error:

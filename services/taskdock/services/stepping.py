@@ -115,8 +115,13 @@ class Stepper:
         waiting), or KeyWasUsed when the key has an answer.
         """
         admitted = self.capacity is None
-        for _ in range(_TRIES_MAX):
-            decisions = [await self._decide(boundary, command) for boundary, command in commands]
+        for tried in range(_TRIES_MAX):
+            decisions = [
+                self._begin(boundary, command)
+                if isinstance(command, inputs.CreateTask) and not tried
+                else await self._decide(boundary, command)
+                for boundary, command in commands
+            ]
             changes = tuple(one.change for one in decisions if one.change.ignored is None)
             if not changes and keyed is None:
                 return Applied(decisions[0], None)
@@ -137,6 +142,11 @@ class Stepper:
     async def _admit(self, command: inputs.Input, decision: Decision) -> None:
         if self.capacity is not None and isinstance(command, _ADDS_WORK) and decision.change.ignored is None:
             await self.capacity.admit(decision.change.workspace)
+
+    def _begin(self, boundary: str, command: inputs.CreateTask) -> Decision:
+        """Decide on a task that nobody can know yet, without looking for it; the commit refuses if it is there."""
+        slice_ = Slice(boundary, workspace="")
+        return Decision(slice_, task_boundary.step(slice_, command, self.clock.now(), self.figures))
 
     async def _decide(self, boundary: str, input_: inputs.Input) -> Decision:
         """Load the boundary and ask its own `step`; boundary ids say which one it is."""

@@ -198,8 +198,6 @@ class Relay:
                 if once.waiting and answer.get("id") == once.sent_as:
                     waiting, once.waiting = once.waiting, []
                     once.result, once.is_done = answer.get("result"), "result" in answer
-                    if once is self.once["session/load"] and not once.is_done:
-                        self.is_replaying = False
                     return waiting
         return [answer.get("id")]
 

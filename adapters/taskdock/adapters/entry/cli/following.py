@@ -33,7 +33,10 @@ COLLECTION_SECONDS_MAX = 60.0
 _ASK_SECONDS_MAX = 1.0
 _WAITS_SECONDS = 0.5
 _CLOSE_SECONDS_MAX = 1.0
-_UP = (TaskStatus.RUNNING, TaskStatus.KILLING, TaskStatus.KILLED)
+_UP = (
+    TaskStatus.RUNNING, TaskStatus.STOPPING, TaskStatus.STOPPED, TaskStatus.ARCHIVING, TaskStatus.ARCHIVED,
+    TaskStatus.KILLING, TaskStatus.KILLED,
+)  # fmt: skip
 """Where how the task came up is of no interest to a command that was given later."""
 
 

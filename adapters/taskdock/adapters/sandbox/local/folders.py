@@ -10,13 +10,17 @@ Reads as: provider.py -> `SandboxFolders` -> guard.py, records.py, removal.py.
         home/                       HOME of everything inside; home/checkout is the task's checkout
         home/.taskdock/             for what we place
         services/<service>.json     one start of a service; <service>.log is its output
+        runs/<incarnation>.json     the namespace of a command
+        lock                        held by the first process of each namespace
+        programs                    programs of the host that are linked in the home
         incoming/                   files on their way into the home
+    <root>/.bridges/<incarnation>   a service's socket (bridges.py)
     <root>/.trash/<name>~<random>/  a sandbox whose processes have ended, being removed
 """
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +63,35 @@ class SandboxFolder:
     def incoming(self) -> Path:
         """Where a file is written before it is renamed into the home."""
         return self.path / "incoming"
+
+    @property
+    def lock(self) -> Path:
+        """What the first process of each namespace holds."""
+        return self.path / "lock"
+
+    @property
+    def runs(self) -> Path:
+        """Where the namespaces of commands are written down."""
+        return self.path / "runs"
+
+    def programs(self) -> list[Path]:
+        """List the programs of the host that were put into the home, to be readable in a namespace."""
+        try:
+            return [Path(line) for line in self._programs.read_text().split("\0") if line]
+        except FileNotFoundError:
+            return []
+
+    def add_programs(self, programs: Sequence[Path]) -> None:
+        """Remember programs of the host, before links to them are put into the home. Under the guard."""
+        known = dict.fromkeys([*self.programs(), *programs])
+        if len(known) > len(self.programs()):
+            aside = self._programs.with_name(".programs.new")
+            aside.write_text("\0".join(str(path) for path in known))
+            aside.rename(self._programs)
+
+    @property
+    def _programs(self) -> Path:
+        return self.path / "programs"
 
     def service_record(self, service: str) -> Path:
         """Where the current start of a service is written down. Raises: `Permanent` for a name that is no file name."""
@@ -110,8 +143,9 @@ class SandboxFolder:
         # The home comes last and whole, so that its presence means that everything else is there.
         home = self.home if self.home.is_dir() else self.path / "home.new"
         inside = [home / name for name in ("checkout", ".taskdock", ".tmp", ".run")]
-        for folder in (self.incoming, self.path / "services", home, *inside):
+        for folder in (self.incoming, self.path / "services", self.runs, home, *inside):
             folder.mkdir(mode=0o700, exist_ok=True)
+        self.lock.touch(mode=0o600)
         if home != self.home:
             home.rename(self.home)
 
@@ -154,6 +188,11 @@ class SandboxFolders:
     @property
     def _trash(self) -> Path:
         return self.root / ".trash"
+
+    @property
+    def bridges(self) -> Path:
+        """Where the sockets of services without a network of ours are."""
+        return self.root / ".bridges"
 
     def at(self, name: str) -> SandboxFolder:
         """Return the folder of that name, there or not. Raises: `Permanent` for a name that is no file name."""

@@ -2,7 +2,7 @@
 
 Owns: every question of `taskdock.ports.store.Reads`, each on one connection and in one moment.
 Never: a write, and no waiting for one.
-Reads as: services/reads.py -> these -> readers.py -> rows -> core.codec.
+Reads as: services/reads.py -> these -> readers.py -> rows -> documents.py -> core.codec.
 """
 
 import sqlite3
@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from taskdock.adapters.store.sqlite.commits import READ_KEY
 from taskdock.adapters.store.sqlite.committer import last_position
 from taskdock.adapters.store.sqlite.database import Database
+from taskdock.adapters.store.sqlite.documents import decode
 from taskdock.adapters.store.sqlite.marks import draft_text, mark, turns_read, turns_read_of
 from taskdock.adapters.store.sqlite.readers import rows
 from taskdock.adapters.store.sqlite.records import KINDS
 from taskdock.adapters.store.sqlite.rows import read_json, to_time
 from taskdock.adapters.store.sqlite.slices import OPEN_MESSAGES
 from taskdock.adapters.store.sqlite.transcripts import last_event, read_items
-from taskdock.core.codec import decode
 from taskdock.core.errors import PositionLost, SchemaMismatch
 from taskdock.core.history import HistoryEvent, HistoryKind
 from taskdock.core.message import Message

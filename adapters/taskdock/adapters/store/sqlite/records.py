@@ -11,9 +11,9 @@ from typing import Any
 
 from attrs import frozen
 
+from taskdock.adapters.store.sqlite.documents import encode
 from taskdock.adapters.store.sqlite.rows import to_microseconds
 from taskdock.core.change import Change, Record
-from taskdock.core.codec import encode
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.message import Message, MessageText
 from taskdock.core.reader import DraftText, ReadMarker
