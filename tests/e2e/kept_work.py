@@ -17,12 +17,16 @@ from e2e.outside import Box, Outside, git_says, refs_of
 from taskdock.app import TaskView
 from taskdock.core import task_record as at
 
-_WROTE = re.compile(r"I wrote (?P<path>notes/[\w-]+\.md) and (?:left it uncommitted|committed it as (?P<commit>\w+))")
+_WROTE = re.compile(
+    r"I wrote (?P<path>notes/[\w-]+\.md) and (?:left it uncommitted|committed it as (?P<commit>\w+))"
+)
 
 
 def lost_work(outside: Outside, ledger: Ledger, view: TaskView, boxes: Sequence[Box]) -> Iterator[str]:
     """What the user was told of and is nowhere, and not given up on the record either."""
-    inside = {path.relative_to(box.checkout).as_posix() for box in boxes for path in box.checkout.glob("notes/*.md")}
+    inside = {
+        path.relative_to(box.checkout).as_posix() for box in boxes for path in box.checkout.glob("notes/*.md")
+    }
     clone = outside.clone(view.task.repo_id)
     kept = _paths_in_refs(outside, view)
     for sent, commit in _told(outside, ledger, view):

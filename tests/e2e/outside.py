@@ -116,7 +116,9 @@ class Outside:
 
     def rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         """Rows of the store, read beside everybody else."""
-        with closing(sqlite3.connect(f"file:{self.home / 'taskdock.db'}?mode=ro", uri=True, timeout=30)) as db:
+        with closing(
+            sqlite3.connect(f"file:{self.home / 'taskdock.db'}?mode=ro", uri=True, timeout=30)
+        ) as db:
             return db.execute(query, values).fetchall()
 
     def clone(self, repo_id: str) -> Path:

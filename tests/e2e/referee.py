@@ -76,7 +76,9 @@ class Referee:
             self._note(view, self._bugs(view))
             self._note(view, lost_work(self.outside, self.ledger, view, mine))
         known = {task_id for (task_id,) in self.outside.rows("SELECT id FROM task")}
-        self.found += [Finding(one, "(3) a task that nobody was told of") for one in known - set(self.ledger.tasks)]
+        self.found += [
+            Finding(one, "(3) a task that nobody was told of") for one in known - set(self.ledger.tasks)
+        ]
 
     def _note(self, view: TaskView, sentences: Iterator[str]) -> None:
         self.found += [Finding(view.task.id, f"{words} [task {view.task.at}]") for words in sentences]
@@ -126,7 +128,11 @@ class Referee:
         started = self._events(view.task.id, "turn.started", "$.message")
         for message_id, (_, _tab, _number, status, text, reason) in rows.items():
             count = counts[message_id]
-            if count > 1 or (status == "delivered" and count != 1) or (status in ("queued", "withdrawn") and count):
+            if (
+                count > 1
+                or (status == "delivered" and count != 1)
+                or (status in ("queued", "withdrawn") and count)
+            ):
                 yield f"(3) {message_id} is {status} ({reason}) and was seen {count} times"
             if reason == DELIVERY_UNKNOWN and message_id not in started:
                 yield f"(3) {message_id} may have been delivered, and its turn never started"
@@ -188,7 +194,9 @@ class Referee:
 
     def _rests(self, view: TaskView) -> Iterator[str]:
         task = view.task
-        intents = self.outside.rows("SELECT kind, status, attempt, body FROM intent WHERE boundary = ?", task.id)
+        intents = self.outside.rows(
+            "SELECT kind, status, attempt, body FROM intent WHERE boundary = ?", task.id
+        )
         if intents:
             yield f"(9) open intents: {intents}"
         waits = task.at == at.WAIT_REPO and task.step is not None and task.step.waits_for

@@ -75,7 +75,9 @@ class Script:
 
     # Saying it
 
-    async def _tell(self, name: str, task_id: str | None, words: str, call: Awaitable[TaskReceipt | TabReceipt]) -> str:
+    async def _tell(
+        self, name: str, task_id: str | None, words: str, call: Awaitable[TaskReceipt | TabReceipt]
+    ) -> str:
         """Give a command and write down what came of it; the class of the refusal, or ''."""
         self.ledger.asked[name] += 1
         try:
@@ -84,7 +86,9 @@ class Script:
             self.ledger.note(f"{name} {words}: {type(refusal).__name__}: {refusal}", task_id)
             return type(refusal).__name__
         self.ledger.accepted[name] += 1
-        self.ledger.note(f"{name} {words}: {receipt.status} v{receipt.version} at {receipt.position}", receipt.task_id)
+        self.ledger.note(
+            f"{name} {words}: {receipt.status} v{receipt.version} at {receipt.position}", receipt.task_id
+        )
         return ""
 
     # Whom
@@ -128,7 +132,9 @@ class Script:
         self.ledger.accepted["create_task"] += 1
         self.ledger.tasks.append(receipt.task_id)
         self.ledger.take(receipt.message_id, receipt.tab_id, receipt.task_id, prompt)
-        self.ledger.note(f"create_task {branch} {prompt!r} on {remote.name}: {receipt.message_id}", receipt.task_id)
+        self.ledger.note(
+            f"create_task {branch} {prompt!r} on {remote.name}: {receipt.message_id}", receipt.task_id
+        )
 
     async def _stop_task(self) -> None:
         task_id = await self._task_for("stop")
@@ -140,7 +146,9 @@ class Script:
 
     async def _archive_task(self) -> None:
         task_id, force = await self._task_for("archive"), self._maybe(0.3)
-        await self._tell("archive_task", task_id, f"force={force}", self.dock.archive_task(task_id, force=force))
+        await self._tell(
+            "archive_task", task_id, f"force={force}", self.dock.archive_task(task_id, force=force)
+        )
 
     async def _unarchive_task(self) -> None:
         task_id = await self._task_for("unarchive")
@@ -148,11 +156,18 @@ class Script:
 
     async def _retry_task(self) -> None:
         task_id, discard = await self._task_for("retry"), self._maybe(0.3)
-        await self._tell("retry_task", task_id, f"discard={discard}", self.dock.retry_task(task_id, discard=discard))
+        await self._tell(
+            "retry_task", task_id, f"discard={discard}", self.dock.retry_task(task_id, discard=discard)
+        )
 
     async def _kill_task(self) -> None:
         task_id, force = await self._task_for("kill"), self._maybe(0.5)
-        if await self._tell("kill_task", task_id, f"force={force}", self.dock.kill_task(task_id, force=force)) == "":
+        if (
+            await self._tell(
+                "kill_task", task_id, f"force={force}", self.dock.kill_task(task_id, force=force)
+            )
+            == ""
+        ):
             self.ledger.killed.add(task_id)
 
     async def _rename_task(self) -> None:
@@ -193,7 +208,9 @@ class Script:
 
     async def _rename_tab(self) -> None:
         view, tab = await self._tab_for("rename")
-        await self._tell("rename_tab", view.task.id, tab.id, self.dock.rename_tab(tab.id, f"Tab {self._token()}"))
+        await self._tell(
+            "rename_tab", view.task.id, tab.id, self.dock.rename_tab(tab.id, f"Tab {self._token()}")
+        )
 
     async def _set_model(self) -> None:
         view, tab = await self._tab_for("set_model")
@@ -206,7 +223,9 @@ class Script:
 
     async def _set_draft(self) -> None:
         view, tab = await self._tab_for("rename")
-        await self._tell("set_draft", view.task.id, tab.id, self.dock.set_draft(tab.id, READER, self._token()))
+        await self._tell(
+            "set_draft", view.task.id, tab.id, self.dock.set_draft(tab.id, READER, self._token())
+        )
 
     # Messages and turns
 
@@ -232,7 +251,10 @@ class Script:
         view, tab = await self._tab_for("edit")
         message_id, text = self._some_message(view, tab), self._prompt()
         words = f"{message_id} {text!r}"
-        if await self._tell("edit_message", view.task.id, words, self.dock.edit_message(message_id, text)) == "":
+        if (
+            await self._tell("edit_message", view.task.id, words, self.dock.edit_message(message_id, text))
+            == ""
+        ):
             self.ledger.messages[message_id].text = text
 
     async def _withdraw_message(self) -> None:

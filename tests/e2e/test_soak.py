@@ -141,7 +141,9 @@ async def test_kills_at_random_instants_break_no_invariant(tmp_path: Path, seed:
             await rest(dock, outside, ledger)
             await referee.judge()
             verdict(referee, seed, rounds)
-            assert [view.task.at for view in [await dock.task(one) for one in ledger.tasks]] == ["killed"] * len(ledger.tasks)
+            assert [view.task.at for view in [await dock.task(one) for one in ledger.tasks]] == [
+                "killed"
+            ] * len(ledger.tasks)
     finally:
         world.close()
     print(

@@ -28,10 +28,14 @@ def story(outside: Outside, ledger: Ledger, task_id: str) -> str:
 def _as_it_stands(outside: Outside, task_id: str) -> list[str]:
     """The rows and the sandbox of the task as they are."""
     found = [f"task     {body}" for (body,) in outside.rows("SELECT body FROM task WHERE id = ?", task_id)]
-    found += [f"tab      {body}" for (body,) in outside.rows("SELECT body FROM tab WHERE task_id = ?", task_id)]
+    found += [
+        f"tab      {body}" for (body,) in outside.rows("SELECT body FROM tab WHERE task_id = ?", task_id)
+    ]
     messages = outside.rows("SELECT id, tab_id, number, at, text FROM message WHERE task_id = ?", task_id)
     found += [f"message  {row}" for row in messages]
-    intents = outside.rows("SELECT id, kind, status, attempt, issue, body FROM intent WHERE boundary = ?", task_id)
+    intents = outside.rows(
+        "SELECT id, kind, status, attempt, issue, body FROM intent WHERE boundary = ?", task_id
+    )
     found += [f"intent   {row}" for row in intents]
     boxes = [box for box in outside.boxes() if box.task_id == task_id]
     return found + [f"sandbox  {box.path.name} {dict(box.processes)} {box.tabs()}" for box in boxes]

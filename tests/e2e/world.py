@@ -52,8 +52,7 @@ class World:
         self.gates = folder / "gates"
         self.home.mkdir(mode=0o700)
         self.gates.mkdir()
-        lines = "
-".join(f"{name} = {value}" for name, value in {**_FIGURES, **figures}.items())
+        lines = "\n".join(f"{name} = {value}" for name, value in {**_FIGURES, **figures}.items())
         config = _CONFIG.format(cache=json.dumps(str(CACHE)), wrap=wrap, settings=settings, figures=lines)
         (self.home / "taskdock.toml").write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
