@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS_MAX = 60.0
 QUICK = Figures(backoff_seconds=0.05, settle_seconds=2.0, closing_seconds=1.0)
+SOON = evolve(QUICK, call_seconds=1.0, absent_seconds=0.2)
+"""As QUICK, and a sandbox that is gone is believed to be sooner than the real rules allow."""
 
 
 @frozen
@@ -33,6 +35,7 @@ class Installation:
     """A home folder and its gates."""
 
     folder: Path
+    figures: Figures = QUICK
 
     @property
     def home(self) -> Path:
@@ -51,7 +54,7 @@ class Installation:
 
     def config(self, **changes: Any) -> Config:
         """Its config: quick pauses, and gates once a test has set one."""
-        config = Config(home=self.home, cache=CACHE, figures=QUICK, drain_seconds=2.0)
+        config = Config(home=self.home, cache=CACHE, figures=self.figures, drain_seconds=2.0)
         if self.gates.exists():
             os.environ["TASKDOCK_GATES"] = str(self.gates)
             config = evolve(config, wrap="taskdock.testing.gates:install")
@@ -83,6 +86,13 @@ async def see(dock: Dock, task_id: str, wanted: Callable[[TaskView], bool], what
 async def rest(dock: Dock, task_id: str, *statuses: str) -> TaskView:
     """Wait until the task has one of these statuses."""
     return await see(dock, task_id, lambda view: view.task.status.value in statuses, f"status in {statuses}")
+
+
+async def ended(dock: Dock, task_id: str, turns: int, *, tab: int = 0) -> TaskView:
+    """Wait until so many turns of a tab have ended."""
+    return await see(
+        dock, task_id, lambda view: view.tabs[tab].turns_ended >= turns, f"the end of {turns} turns"
+    )
 
 
 async def until_happened(dock: Dock, boundary: str, kind: str) -> None:

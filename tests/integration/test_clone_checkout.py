@@ -14,7 +14,7 @@ from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.core.errors import Permanent, PortError, Transient
 from taskdock.ports.clone import Checkout, TakenIn
 from taskdock.ports.sandbox import Exec, ExecResult, ProgramFile, SandboxRef, SandboxSpec
-from taskdock.services.checkout import Identity, bundle_out, check_out, uncommitted_files
+from taskdock.services.checkout import Identity, bundle_out, check_out, files_kept, uncommitted_files
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +71,10 @@ class Bench:
     async def left(self, generation: int = 1) -> tuple[str, ...]:
         """Ask what is in the sandbox alone."""
         return await uncommitted_files(self.sandboxes, self.ref(generation))
+
+    async def kept(self, generation: int = 1) -> int:
+        """Count the uncommitted files that came out."""
+        return await files_kept(self.sandboxes, self.ref(generation))
 
 
 @pytest.fixture
@@ -256,6 +260,7 @@ async def test_uncommitted_work_survives_its_sandbox(bench: Bench) -> None:
     assert (await bench.collect()) is not None
     assert git(files, "status", "--porcelain") == status
     assert await bench.left() == ()
+    assert await bench.kept() == 4
     assert await bench.collect() is None
     await bench.check_out(2)
     again = bench.files(2)
@@ -276,7 +281,9 @@ async def test_work_that_was_cleaned_up_does_not_come_back(bench: Bench) -> None
     (bench.files() / "README.md").write_text("changed")
     await bench.collect()
     git(bench.files(), "checkout", "--quiet", "README.md")
+    assert await bench.kept() == 1
     assert (await bench.collect()) is not None
+    assert await bench.kept() == 0
     assert await bench.collect() is None
     await bench.check_out(2)
     assert git(bench.files(2), "status", "--porcelain") == ""

@@ -258,9 +258,14 @@ class NameEnsured:
 
 @frozen
 class SandboxReady:
-    """The sandbox runs and the branch is checked out; `adopted` when it was there before this run."""
+    """The sandbox runs and the branch is checked out; `adopted` when it was there before this run.
+
+    `mark` was left in it when its checkout was made, and so tells it from another one of its name: one that an earlier
+    run made anew, and whose answer was lost, is adopted as well, but is not the one that ran before.
+    """
 
     adopted: bool
+    mark: str = ""
 
 
 @frozen
@@ -307,12 +312,14 @@ class SessionClosed:
 class WorkCollected:
     """The service clone holds the commits: the task's head (None when it never made one), whether the branch followed.
 
-    `uncommitted` names files (at most 20) whose changes are in no commit, and so still only in the sandbox.
+    `uncommitted` names files (at most 20) whose changes are in no commit, and so still only in the sandbox. `kept` counts
+    those whose uncommitted changes came along beside the head, and come back with the next checkout.
     """
 
     head: str | None
     branch_moved: bool
     uncommitted: tuple[str, ...] = ()
+    kept: int = 0
 
 
 class SandboxPhase(Enum):

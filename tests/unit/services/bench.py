@@ -2,7 +2,7 @@
 
 Owns: `Bench`, `FaultyStore`, `HandClock`.
 Never: a scheduler of its own; only the executors are stood in for, where a test needs one that hangs or counts.
-Reads as: tests/unit/services -> this -> the real Scheduler, Stepper, Workbench and MemoryStore.
+Reads as: tests/unit/services -> this -> the real Scheduler, Stepper, MessageRequests and MemoryStore.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -25,10 +25,11 @@ from taskdock.services import scheduler as scheduler_module
 from taskdock.services.capacity import Capacity
 from taskdock.services.execution import Execution
 from taskdock.services.executors.catalogue import EXECUTORS
+from taskdock.services.message_requests import MessageRequests
 from taskdock.services.scheduler import Scheduler
 from taskdock.services.stepping import Stepper
 from taskdock.services.tools import Tools
-from taskdock.services.workbench import Offer, Workbench
+from taskdock.services.workbench import Offer
 from taskdock.testing.memory_data import MemoryData
 from taskdock.testing.memory_store import MemoryStore
 
@@ -115,14 +116,14 @@ class Bench:
     name: Callable[[Body], Awaitable[Value]] | None = None
     """How a name is ensured; the default ends at once."""
     stepper: Stepper = field(init=False)
-    workbench: Workbench = field(init=False)
+    workbench: MessageRequests = field(init=False)
     scheduler: Scheduler = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         capacity = Capacity(self.store, self.open_intents_max)
         self.stepper = Stepper(self.store, self.clock, Figures(), capacity=capacity)
         offer = Offer(("local",), ("demo",))
-        self.workbench = Workbench(self.stepper, self.store, self.clock, offer, "owner")
+        self.workbench = MessageRequests(self.stepper, self.store, self.clock, offer, "owner")
         self.scheduler = Scheduler(self.store, self.tools())
         self.store.changed = lambda _: self.scheduler.wake()
 

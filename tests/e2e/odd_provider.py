@@ -1,0 +1,53 @@
+"""Odd provider: the real local one, saying or doing what remote ones may.
+
+Owns: `OddProvider` and `install` (for a config: `wrap = "e2e.odd_provider:install"`), gates included.
+Never: a box of its own; each is a real one of the provider behind it.
+Reads as: a test writes a file -> the provider under test obeys it.
+
+`<gates>/<sandbox>.failed`: the provider says that this sandbox, which is there, has failed.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from taskdock.ports.sandbox import Observation, Phase, SandboxProvider, SandboxRef
+from taskdock.services.sites import Site, Sites
+from taskdock.services.tools import Outside
+from taskdock.testing import gates
+
+_THERE = (Phase.RUNNING, Phase.STOPPED)
+
+
+class OddProvider:
+    """A provider whose word about a sandbox a test can turn."""
+
+    def __init__(self, provider: SandboxProvider, folder: Path) -> None:
+        self._provider = provider
+        self._folder = folder
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the provider has
+        return getattr(self._provider, name)
+
+    async def observe(self, ref: SandboxRef) -> Observation:
+        """What is true, unless the test says that it has failed."""
+        seen = await self._provider.observe(ref)
+        if seen.phase in _THERE and (self._folder / f"{ref.name}.failed").exists():
+            return evolve(seen, phase=Phase.FAILED, reason="its host is broken")
+        return seen
+
+
+def oddly(outside: Outside, folder: Path) -> Outside:
+    """The same ports, with every provider an odd one."""
+    sites = {
+        name: Site(OddProvider(site.provider, folder), site.access)  # type: ignore[arg-type]
+        for name, site in outside.sites.by_provider.items()
+    }
+    return evolve(outside, sites=Sites(sites))
+
+
+def install(outside: Outside) -> Outside:
+    """Odd providers, behind gates."""
+    return gates.install(oddly(outside, Path(os.environ["TASKDOCK_GATES"])))
