@@ -64,8 +64,7 @@ class BubblewrapLauncher:
                 for end in (who.into, order_pipe.out, said.into):
                     end.close()
                 born = self._born(child, _first_pid(_heard(who, patience, until=b"}")))
-                if not _heard(said, patience, until=b"h"):
-                    raise Transient("The sandbox's namespace could not be entered.", log_tail=_tail(child))
+                _judge(_heard(said, patience, until=b"h"), order.argv, child)
                 self._limits.apply(order.folder, self._table.family(frozenset(), born.leaders[1:]))
                 write_down(born)
                 _give(order_pipe, line, patience)
