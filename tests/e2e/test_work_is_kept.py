@@ -97,7 +97,7 @@ async def test_a_lost_sandbox_is_replaced_with_what_was_collected_last(
         await all_ready(dock, receipt.task_id)
         history = told(await dock.history(receipt.task_id), "head", "work_owed", "generation")
     work.is_in_checkout(2)
-    assert [entry for entry in history if entry[0].startswith("sandbox.")] == [
+    assert [entry for entry in history if str(entry[0]).startswith("sandbox.")] == [
         ("sandbox.created", 1),
         ("sandbox.lost", work.commit, True),
         ("sandbox.released",),
