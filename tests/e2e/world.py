@@ -30,6 +30,7 @@ _CONFIG = """\
 cache = {cache}
 wrap = "{wrap}"
 drain_seconds = 2.0
+{settings}
 [figures]
 {figures}
 """
@@ -37,22 +38,32 @@ _FIGURES = {"backoff_seconds": 0.05, "settle_seconds": 2.0, "closing_seconds": 1
 
 
 class World:
-    """One home folder, its gates, and at most one scheduling process. `figures` replace some of the quick ones."""
+    """One home folder, its gates, and at most one scheduling process. `figures` replace some of the quick ones, `settings` are lines of the config."""
 
     def __init__(
-        self, folder: Path, *, wrap: str = "taskdock.testing.gates:install", **figures: float
+        self,
+        folder: Path,
+        *,
+        wrap: str = "taskdock.testing.gates:install",
+        settings: str = "",
+        **figures: float,
     ) -> None:
         self.home = folder / "home"
         self.gates = folder / "gates"
         self.home.mkdir(mode=0o700)
         self.gates.mkdir()
         lines = "\n".join(f"{name} = {value}" for name, value in {**_FIGURES, **figures}.items())
-        config = _CONFIG.format(cache=json.dumps(str(CACHE)), wrap=wrap, figures=lines)
+        config = _CONFIG.format(cache=json.dumps(str(CACHE)), wrap=wrap, settings=settings, figures=lines)
         (self.home / "taskdock.toml").write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the scheduling process and wait until it schedules."""
+        self.spawn()
+        self.await_serving()
+
+    def spawn(self) -> None:
+        """Start the scheduling process."""
         environment = {
             **os.environ,
             "TASKDOCK_GATES": str(self.gates),
@@ -61,10 +72,17 @@ class World:
         command = [sys.executable, str(SERVE), str(self.home)]
         with (self.home.parent / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
-        assert self._process.stdout is not None
+
+    def await_serving(self) -> None:
+        """Wait until it schedules."""
+        assert self._process is not None and self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS_MAX)
         said = self._process.stdout.readline() if ready else b""
         assert said == b"serving\n", self.log()
+
+    def is_alive(self) -> bool:
+        """Whether it runs, or was never started."""
+        return self._process is None or self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL it, and wait until it is gone."""

@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve, frozen
 
 from local_process import processes, until
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.app import Config, Dock, ports_of
 from taskdock.app import open as open_dock
 from taskdock.core import inputs
@@ -44,10 +44,10 @@ class Place:
     root: Path
 
     @property
-    def local(self) -> LocalProcessSandboxes:
+    def local(self) -> LocalSandboxes:
         """The provider itself."""
         provider = self.sites.by_provider["local"].provider
-        assert isinstance(provider, LocalProcessSandboxes)
+        assert isinstance(provider, LocalSandboxes)
         return provider
 
     async def task(self, at: str = "running", generation: int = 1) -> str:
@@ -186,7 +186,7 @@ async def test_what_is_not_ours_is_not_even_seen(tmp_path: Path) -> None:
         assert await here.is_there(ref)
 
 
-class Loose(LocalProcessSandboxes):
+class Loose(LocalSandboxes):
     """A provider whose list says more than it should."""
 
     async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
@@ -226,12 +226,12 @@ async def test_a_young_box_is_left_until_it_is_old_enough(tmp_path: Path) -> Non
         assert fates(ended) == {ref.name: Fate.TOO_YOUNG}
         assert "not before 3" in ended.found[0].reason
         assert await here.is_there(ref)
-        later = LocalProcessSandboxes(here.root, "here", lambda: here.dock.clock.now() + timedelta(hours=2))
+        later = LocalSandboxes(here.root, "here", lambda: here.dock.clock.now() + timedelta(hours=2))
         here.reaper.sites = Sites({"local": Site(later, later)})
         assert fates(await here.reaper.reap()) == {ref.name: Fate.REAPED}
 
 
-class Ageless(LocalProcessSandboxes):
+class Ageless(LocalSandboxes):
     """A provider that does not say when a box was made; it is `late` by so much."""
 
     late = timedelta(0)
@@ -308,7 +308,7 @@ async def test_racing_with_creates_no_wanted_box_is_ended(tmp_path: Path) -> Non
         assert {one.generation for one in reaped} <= set(range(1, 8))
 
 
-class Shy(LocalProcessSandboxes):
+class Shy(LocalSandboxes):
     """A provider that fails where it is told to."""
 
     fails = ""

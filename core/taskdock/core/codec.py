@@ -1,6 +1,6 @@
 """Codec: how records and intents are written down, and read back exactly as they were.
 
-Owns: the store's converter, the version each kind of document carries, and `encode` / `decode`.
+Owns: the store's converter, the version each kind of document carries, the upcasters, and `encode` / `decode`.
 Never: a coercion; a document that does not say what its type says is refused (cattrs alone would turn None into 'None').
 Reads as: adapters/store/* -> `encode(record)` -> text -> `decode(Kind, text)`.
 
@@ -19,8 +19,9 @@ from taskdock.core.errors import SchemaMismatch
 from taskdock.core.history import Json
 from taskdock.core.inputs import TellInput
 from taskdock.core.intents import Body
+from taskdock.core.upcasters import UPCASTERS
 
-VERSION = 1
+VERSION = 2
 """Of every document written by this code; raised together with an upcaster for the documents before."""
 
 _T = TypeVar("_T")
@@ -102,11 +103,22 @@ def _structure(text: str, kind: Any) -> Any:  # noqa: ANN401 - a union is no typ
     document = _document(text, kind)
     version = document.pop("v", None)
     if version != VERSION:
-        _refuse(kind, f"version {version}, this code reads {VERSION}")
+        document = _upcast(document, version, kind)
     try:
         return _CONVERTER.structure(document, kind)
     except Exception as error:  # noqa: BLE001 - cattrs groups every cause below one base that depends on its mode
         _refuse(kind, repr(error), error)
+
+
+def _upcast(document: dict[str, Any], version: object, kind: object) -> dict[str, Any]:
+    """The document as this code would have written it, step by step from the version it has."""
+    if not isinstance(version, int) or isinstance(version, bool) or version > VERSION:
+        _refuse(kind, f"version {version}, this code reads up to {VERSION}")
+    for step in range(version, VERSION):
+        if step not in UPCASTERS:
+            _refuse(kind, f"version {version}, and nothing here reads version {step}")
+        document = UPCASTERS[step](getattr(kind, "__name__", "Body"), document)
+    return document
 
 
 def _document(text: str, kind: object) -> dict[str, Any]:

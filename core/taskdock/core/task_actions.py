@@ -42,7 +42,7 @@ def available_actions(slice_: Slice) -> dict[str, tuple[str, ...]]:
 def branch_may_change(task: Task) -> bool:
     """Whether nothing outside has the task's branch name yet, and it is not on its way out."""
     is_outside = (
-        task.create_began is not None or task.box_ready or task.destroy_ordered or task.generation > 1
+        task.create_began is not None or task.mark is not None or task.destroy_ordered or task.generation > 1
     )
     return not is_outside and not task.is_leaving
 
@@ -83,4 +83,6 @@ def conflict(draft: Draft, sentence: str, record: Task | Tab | Message) -> Confl
     """The refusal of a command that does not fit: the status of its record, and what fits it now."""
     actions = available_actions(draft.slice)
     owner = record.tab_id if isinstance(record, Message) else record.id
-    return Conflict(sentence, status=record.status.value, available_actions=actions.get(owner, ()))
+    return Conflict(
+        sentence, status=record.status.value, available_actions=actions.get(owner, ()), record_id=owner
+    )

@@ -83,7 +83,7 @@ class TaskGuards:
 
     @guard
     def box_is_ready(self) -> bool:
-        """The sandbox of this generation had the branch checked out in it."""
+        """The sandbox has run since it was last asked for, with the branch checked out in it."""
         return self.task.box_ready
 
     @guard
@@ -131,9 +131,10 @@ class TaskGuards:
         return not self._value(WorkCollected).uncommitted
 
     @guard
-    def was_adopted(self) -> bool:
-        """The sandbox was there before; a new one has nothing of the old one's work."""
-        return self._value(SandboxReady).adopted
+    def is_the_same(self) -> bool:
+        """The sandbox is the one that ran before, if any did; another one has nothing of its work."""
+        ready = self._value(SandboxReady)
+        return ready.adopted and self.task.mark in (None, ready.mark)
 
     @guard
     def window_has_passed(self) -> bool:

@@ -124,13 +124,17 @@ class TaskCursor(TaskGuards):
         )
 
     @order
-    def take_sandbox(self) -> None:
-        """The sandbox runs, and the branch is checked out in it."""
-        adopted = self._value(SandboxReady).adopted
-        if not adopted:
-            # The one that ran before is gone, or there was none.
+    def take_box(self) -> None:
+        """The sandbox runs; where it is not the one that ran before, that one is gone with what was in it."""
+        if not self.is_the_same():
             self.note_lost()
             self.forget_work()
+        self._put(mark=self._value(SandboxReady).mark)
+
+    @order
+    def take_sandbox(self) -> None:
+        """The branch is checked out in it."""
+        adopted = self._value(SandboxReady).adopted
         kind = HistoryKind.SANDBOX_ADOPTED if adopted else HistoryKind.SANDBOX_CREATED
         self._put(box_ready=True, discard=False, tries=None)
         self._draft.note(kind, sandbox=self.task.sandbox.name, generation=self.task.generation)
@@ -155,6 +159,7 @@ class TaskCursor(TaskGuards):
         if self._value(SandboxStopped).is_absent:
             self.note_lost()
             self.forget_work()
+            self._put(mark=None)
 
     @order
     def take_force(self) -> None:
@@ -325,7 +330,7 @@ class TaskCursor(TaskGuards):
     @order
     def note_lost(self) -> None:
         """A sandbox that had run is gone without our doing: what the service clone holds of it is its last head."""
-        if self.task.box_ready:
+        if self.task.mark is not None:
             self._draft.note(
                 HistoryKind.SANDBOX_LOST,
                 sandbox=self.task.sandbox.name,
@@ -346,6 +351,7 @@ class TaskCursor(TaskGuards):
             box_ordered=False,
             create_began=None,
             box_ready=False,
+            mark=None,
             destroy_ordered=False,
             absent_at=None,
         )
@@ -383,7 +389,7 @@ class TaskCursor(TaskGuards):
         task = self.task
         assert task.branch is not None and task.base is not None
         body = CreateSandbox(task.sandbox, task.repo_id, task.branch, task.base)
-        self._put(box_ordered=True, absent_at=None)
+        self._put(box_ordered=True, box_ready=False, absent_at=None)
         self._ensure(body, Place("sandbox", f"sandbox:{task.provider}"))
 
     @order

@@ -161,7 +161,7 @@ def _wake(draft: Draft, intent: Intent, _outcome: inputs.Outcome) -> None:
 
 def _may_owe(draft: Draft) -> bool:
     task = the_task(draft)
-    return task.work_owed or task.box_ready
+    return task.work_owed or task.mark is not None
 
 
 def _ask_again(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> None:

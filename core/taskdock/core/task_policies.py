@@ -136,11 +136,11 @@ def _permissions_end_with_their_turn(draft: Draft) -> bool:
 
 
 def _turns_end_with_their_session(draft: Draft) -> bool:
-    """A turn without its session is over; only while turns are settled those of closed tabs are waited for."""
-    settling = the_task(draft).at in at.SETTLING
+    """A turn without its session is over; only while a kill settles turns those of its closed tabs are waited for."""
+    killing = the_task(draft).at == at.KILL_SETTLE
     moved = False
     for tab in draft.all(Tab):
-        is_awaited = tab.at in (tabs.READY, tabs.CLOSING) or (settling and tab.at == tabs.CLOSED)
+        is_awaited = tab.at in (tabs.READY, tabs.CLOSING) or (killing and tab.at == tabs.CLOSED)
         if tab.turn.at != messages.NONE and not is_awaited:
             end_turn(draft, tab.id, TurnEnd.INTERRUPTED, _why_interrupted(draft, tab))
             moved = True

@@ -149,7 +149,9 @@ class Task:
     create_began: datetime | None = None
     """When an attempt to make this generation's sandbox last began: until its window has passed one may still land."""
     box_ready: bool = False
-    """The sandbox of this generation ran once, with the branch checked out in it."""
+    """The branch is checked out in the sandbox of this generation, which has run since it was last asked for."""
+    mark: str | None = None
+    """What tells the sandbox that ran last from another of its name; None when none of this generation has run."""
     destroy_ordered: bool = False
     """The end of this generation's sandbox was ordered: it is never started again."""
     absent_at: datetime | None = None

@@ -131,13 +131,16 @@ class Endpoint:
     incarnation: str
     checkout: str
     """Where the checkout is inside the sandbox, absolute."""
+    uds: Path | None = None
+    """The unix socket to connect to, where there is one; `url` then only names the host. Good in this process."""
 
 
 @frozen
 class Exec:
     """A short command inside: `argv` without a shell, `cwd` relative to the home ('checkout' is the task's checkout).
 
-    `env` is added to the sandbox's own clean environment. `stdin` is given whole.
+    `env` is added to the sandbox's own clean environment. `stdin` is given whole. Only what it leaves below the home is
+    sure to be there for the next one.
     """
 
     argv: tuple[str, ...]

@@ -13,6 +13,7 @@ from attrs import Attribute, Factory, field, frozen
 
 from taskdock.adapters.entry.cli.homes import find_home
 from taskdock.adapters.naming.chat import ChatNaming
+from taskdock.adapters.sandbox.local.limits import LimitFigures
 from taskdock.core.errors import InvalidCommand
 from taskdock.core.intents import Figures
 from taskdock.services.capacity import OPEN_INTENTS_MAX
@@ -110,6 +111,8 @@ class Config:
     namer: NamerChoice = field(default="heuristic", validator=_namer)
     chat_namer: ChatNaming | None = None
     """Which model the namer `chat` asks."""
+    local: LimitFigures = field(factory=LimitFigures)
+    """What one sandbox on this machine may take."""
     lanes: Lanes = field(factory=Lanes)
     figures: Figures = field(factory=Figures)
     open_intents_max: int = field(default=OPEN_INTENTS_MAX, validator=_count)

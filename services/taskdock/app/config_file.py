@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from attrs import fields
 
 from taskdock.adapters.naming.chat import ChatNaming
+from taskdock.adapters.sandbox.local.limits import LimitFigures
 from taskdock.app.config import Config
 from taskdock.core.errors import InvalidCommand
 from taskdock.core.intents import Figure, Figures
@@ -42,7 +43,7 @@ class _Mistake(Exception):
 def load_config(path: Path, **changes: Any) -> Config:
     """Read a TOML file; `changes` win over it. InvalidCommand names the file, the line, the key, and the one that was meant.
 
-    Keys are those of `Config`; `[lanes]` holds limits by lane, `[keep]` periods, `[figures]` the times,
+    Keys are those of `Config`; `[local]` limits, `[lanes]` limits by lane, `[keep]` periods, `[figures]` the times,
     `[figures.intents.<Intent>]` both `deadline_seconds` and `attempts_max`.
     """
     try:
@@ -68,7 +69,7 @@ def load_home(home: Path) -> Config:
 
 def _config(document: dict[str, Any], changes: Mapping[str, Any]) -> Config:
     _check_keys((), document, {one.name for one in fields(Config)})
-    tables = {"lanes": _lanes, "figures": _figures, "keep": _keep, "chat_namer": _chat_namer}
+    tables = {"lanes": _lanes, "figures": _figures, "keep": _keep, "chat_namer": _chat_namer, "local": _local}
     values = {
         key: tables[key](_table((key,), value)) if key in tables else value for key, value in document.items()
     }
@@ -100,6 +101,16 @@ def _keep(table: Mapping[str, Any]) -> Keep:
             "a whole number, 0 or more" if kind is int else "a number, 0 or more",
         )
     return Keep(**table)
+
+
+def _local(table: Mapping[str, Any]) -> LimitFigures:
+    _check_keys(("local",), table, {one.name for one in fields(LimitFigures)})
+    for key, value in table.items():
+        if key == "processes_max":
+            _check(("local", key), value, int, 1, "a number of processes, 1 or more")
+        else:
+            _check(("local", key), value, float, 0, "a number, 0 (no limit) or more")
+    return LimitFigures(**table)
 
 
 def _chat_namer(table: Mapping[str, Any]) -> ChatNaming:

@@ -14,12 +14,13 @@ from pathlib import Path
 from taskdock.adapters.agent.fetch import VERSION, host_platform, npm_argv
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.entry.cli.checks import Check
+from taskdock.adapters.sandbox.local.levels import Ground
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.config import Config
 from taskdock.app.config_file import load_home
-from taskdock.app.wiring import open_reaper, ports_of, scheduler_runs
+from taskdock.app.local import ground_of
+from taskdock.app.wiring import STORE, open_reaper, scheduler_runs
 from taskdock.core.errors import Permanent, PortError, SchemaMismatch, StoreError
-from taskdock.ports.sandbox import Capabilities
 from taskdock.services.reaper import Fate
 
 
@@ -27,11 +28,14 @@ async def examine(home: Path) -> Sequence[Check]:
     """Look at everything that a task needs on this machine; what is essential comes first."""
     config = load_home(home)
     checks = [_python(), await _git(config), _agent(config), _home(home)]
+    providers = await _providers(config)
     waiting = 0
-    if checks[-1].ok and (home / "taskdock.db").exists():
+    if checks[-1].ok and (home / STORE).exists():
         store, waiting = await _store(home)
-        checks += [store, await _left_over(config)] if store.ok else [store]
-    checks += await _providers(config)
+        checks.append(store)
+        if store.ok and all(one.ok or not one.essential for one in providers):
+            checks.append(await _left_over(config))
+    checks += providers
     return [*checks, _namer(config), await _scheduler(home, waiting)]
 
 
@@ -72,7 +76,7 @@ def _home(home: Path) -> Check:
 async def _store(home: Path) -> tuple[Check, int]:
     """The store, and how many intents lie in its outbox."""
     try:
-        async with SqliteStore.open(home / "taskdock.db") as store:
+        async with SqliteStore.open(home / STORE) as store:
             report = await store.report(datetime.now(UTC))
             waiting = sum(report.open_by_lane.values())
             detail = f"position {await store.position()}, {waiting} intents open"
@@ -126,11 +130,14 @@ async def _scheduler(home: Path, waiting: int) -> Check:
 
 async def _providers(config: Config) -> list[Check]:
     """Each provider with what it cannot hold, which is no failure but must not surprise anybody."""
-    async with ports_of(config) as ports:
-        return [_provider(name, site.provider.capabilities) for name, site in ports.sites.by_provider.items()]
+    return [_provider(name, await ground_of(name, config)) for name in config.providers]
 
 
-def _provider(name: str, capabilities: Capabilities) -> Check:
-    held = " ".join(capabilities.not_enforced) or "What it promises is enforced."
-    detail = f"isolation {capabilities.isolation}. {held}"
-    return Check(f"provider {name}", ok=True, detail=detail, essential=False)
+def _provider(name: str, ground: Ground) -> Check:
+    name = f"provider {name}"
+    if ground.wrong is not None:
+        detail = f"isolation {ground.level.value} does not work here: {ground.wrong}"
+        return Check(name, ok=False, detail=detail, mend=ground.mend)
+    held = " ".join([*ground.limits, *ground.not_enforced])
+    detail = f"isolation {ground.level.value}. {held}"
+    return Check(name, ok=ground.mend is None, detail=detail, mend=ground.mend, essential=False)

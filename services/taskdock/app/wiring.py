@@ -5,7 +5,6 @@ Never: a rule of the domain.
 Reads as: `taskdock.app.open(config)` -> store, ports, background -> Dock.
 """
 
-import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
@@ -18,12 +17,12 @@ from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.naming.chat import ChatNamer
 from taskdock.adapters.naming.heuristic import HeuristicNamer
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
 from taskdock.adapters.seat.unix import UnixSeat
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.background import Background, Work
 from taskdock.app.config import Config, home_folder
 from taskdock.app.config_file import load_config, load_home
+from taskdock.app.local import local_site
 from taskdock.core.errors import InvalidCommand, Unreachable
 from taskdock.ports.clock import Clock
 from taskdock.services.capacity import Capacity
@@ -32,10 +31,13 @@ from taskdock.services.feed import Hub
 from taskdock.services.links import Links
 from taskdock.services.reaper import Reaper
 from taskdock.services.retention import Retention
-from taskdock.services.sites import Site, Sites
+from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
 from taskdock.services.tools import Outside, Tools
 from taskdock.services.workbench import Offer
+
+STORE = "taskdock.db"
+"""The store's file in a home."""
 
 Wrapper = Callable[[Outside], Outside]
 
@@ -61,7 +63,7 @@ async def open_dock(
     seat = UnixSeat(config.home)
     background = Background(hub, seat, config.drain_seconds)
     async with AsyncExitStack() as stack:
-        path = config.home / "taskdock.db"
+        path = config.home / STORE
         store = await stack.enter_async_context(
             SqliteStore.open(path, synchronous=config.synchronous, on_commit=background.committed)
         )
@@ -106,7 +108,7 @@ async def open_retention(config: Config) -> AsyncIterator[Retention]:
     """The retention of a home, for one round on demand; it may run beside the process that schedules."""
     clock = SystemClock()
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with SqliteStore.open(config.home / "taskdock.db", synchronous=config.synchronous) as store:
+    async with SqliteStore.open(config.home / STORE, synchronous=config.synchronous) as store:
         yield Retention(store, clock, config.keep)
 
 
@@ -163,7 +165,7 @@ async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[
     gateway = SandboxAgentGateway(config.cache)
     heuristic = HeuristicNamer()
     chat = ChatNamer(config.chat_namer) if config.namer == "chat" and config.chat_namer else None
-    sites = Sites({name: _site(name, config, clock) for name in config.providers})
+    sites = Sites({name: await local_site(name, config, clock) for name in config.providers})
     outside = Outside(sites, gateway, GitClones(config.home / "repos"), chat or heuristic, heuristic)
     try:
         yield outside if config.wrap is None else _load(config.wrap)(outside)
@@ -173,15 +175,6 @@ async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[
         await gateway.aclose()
         for site in sites.by_provider.values():
             await site.provider.aclose()
-
-
-def _site(name: str, config: Config, clock: Clock) -> Site:
-    if name != LocalProcessSandboxes.id:
-        raise InvalidCommand(
-            f"Unknown provider {name!r}: there is {LocalProcessSandboxes.id!r}.", field="providers"
-        )
-    local = LocalProcessSandboxes(config.home / "sandboxes", platform.node(), clock.now)
-    return Site(local, local)
 
 
 def _load(name: str) -> Wrapper:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import field, mutable
 
@@ -16,6 +17,7 @@ from taskdock.core.errors import PortError
 from taskdock.ports.agent import AgentEvent, AgentStream
 
 BATCH_MAX = 200
+_TURNS_OF_THE_READER = 3
 
 
 @mutable(eq=False)
@@ -30,13 +32,24 @@ class Batches:
         batch: list[AgentEvent] = []
         try:
             batch.append(await self._events.receive())
-            while len(batch) < BATCH_MAX:
-                batch.append(self._events.receive_nowait())
-        except (anyio.EndOfStream, anyio.WouldBlock):
+            while len(batch) < BATCH_MAX and await self._take_one_more(batch):
+                continue
+        except anyio.EndOfStream:
             pass
         if not batch and self._broken:
             raise self._broken[0]
         return batch
+
+    async def _take_one_more(self, batch: list[AgentEvent]) -> bool:
+        """Take an event that is there, or comes while the reader has its turn; so a replay is taken in large pieces."""
+        for _ in range(_TURNS_OF_THE_READER):
+            try:
+                batch.append(self._events.receive_nowait())
+            except anyio.WouldBlock:
+                await checkpoint()
+            else:
+                return True
+        return False
 
     async def pump(self, stream: AgentStream, send: MemoryObjectSendStream[AgentEvent]) -> None:
         """Read until the stream ends; how it broke is kept, since a task group would wrap it."""

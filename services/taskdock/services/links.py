@@ -26,6 +26,7 @@ from taskdock.ports.agent import (
     AgentExited,
     AgentGateway,
     AgentStream,
+    Gap,
     PermissionAnswered,
     PermissionAsked,
     Received,
@@ -38,7 +39,7 @@ from taskdock.services.batches import batches
 from taskdock.services.sandboxes import conversation_of, ref_of
 from taskdock.services.sites import Sites
 from taskdock.services.stepping import Decision, Stepper
-from taskdock.services.transcript import Place, item_of
+from taskdock.services.transcript import Place, event_id_of, item_of
 
 SERVICE = "sandbox-agent"
 _REATTACH_MAX = 4
@@ -81,6 +82,10 @@ class AgentLink:
     """By permission id: what waits for an answer."""
     told: set[str] = field(factory=set)
     """Which of these the core has been told of."""
+    source: str = ""
+    """The agent process that is followed."""
+    heard_to: int = 0
+    """Up to which event of it the transcript is whole, or its gaps are told."""
     has_progressed: bool = False
     """Whether anything came since the connection was made."""
     _changed: anyio.Event = field(factory=anyio.Event)
@@ -90,8 +95,13 @@ class AgentLink:
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
+    def is_known(self, event: AgentEvent) -> bool:
+        """Whether it is a gap among events that were heard before: the ring has lost them, the transcript has not."""
+        return isinstance(event, Gap) and event.event_id <= self.heard_to
+
     def take(self, event: AgentEvent) -> None:
         """Remember what an event proves."""
+        self.heard_to = max(self.heard_to, event.event_id)
         if isinstance(event, Received):
             self.received.add(event.request_id)
         elif isinstance(event, PermissionAsked):
@@ -246,8 +256,16 @@ class Links:
         endpoint = await site.access.endpoint(ref_of(followed.sandbox), SERVICE)
         conversation = conversation_of(followed.sandbox, followed.tab_id, followed.session, followed.agent)
         async with self.gateway.attach(endpoint, conversation) as stream:
+            if stream.agent_process != link.source:
+                link.source = stream.agent_process
+                link.heard_to = await self._heard_to(link)
             link.attached.set()
             return await self._take_events(link, stream)
+
+    async def _heard_to(self, link: AgentLink) -> int:
+        """How far an earlier link came in the events of this process, as far as they became items."""
+        event = await self.reads.last_event(link.followed.tab_id, link.source)
+        return event_id_of(event) if event is not None else 0
 
     async def _take_events(self, link: AgentLink, stream: AgentStream) -> str:
         """Take events until the agent is gone; says how it went. An error is raised as itself, not in a group."""
@@ -255,7 +273,7 @@ class Links:
         async with batches(stream) as read:
             try:
                 while batch := await read.next():
-                    exited = await self._take_batch(link, stream.agent_process, batch)
+                    exited = await self._take_batch(link, batch)
                     if exited is not None:
                         return exited
             except (PortError, StoreError) as error:
@@ -264,11 +282,13 @@ class Links:
             raise broken[0]
         return "the agent's stream ended"
 
-    async def _take_batch(self, link: AgentLink, source: str, batch: Sequence[AgentEvent]) -> str | None:
+    async def _take_batch(self, link: AgentLink, batch: Sequence[AgentEvent]) -> str | None:
         """Write the items, then remember what they prove, and tell what is asked; how the agent exited, if it did."""
-        place = Place(link.followed.tab_id, link.followed.sandbox.task_id, source)
+        place = Place(link.followed.tab_id, link.followed.sandbox.task_id, link.source)
         items: list[NewItem] = []
         for event in batch:
+            if link.is_known(event):
+                continue
             item = item_of(event, place, self.clock.now(), option=link.option_of(event, batch))
             items += [] if item is None else [item]
         if items:

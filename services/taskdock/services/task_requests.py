@@ -42,15 +42,8 @@ class TaskRequests(RepoRequests):
         commit that it starts from (else the trunk). `model` and `permission_mode` are the agent's own words for what its
         sessions use; without them it has its own.
         """
-        body = {
-            "prompt": prompt,
-            "repo": repo,
-            "title": title,
-            "branch": branch,
-            "base": base,
-            "provider": provider,
-        }
-        body |= {"agent": agent, "model": model, "permission_mode": permission_mode}
+        body = {"prompt": prompt, "repo": repo, "title": title, "branch": branch, "base": base}
+        body |= {"provider": provider, "agent": agent, "model": model, "permission_mode": permission_mode}
         request = Request("create_task", TaskReceipt, workspace, key, body)
         if (replayed := await request.replay(self.reads)) is not None:
             return replayed
@@ -71,13 +64,7 @@ class TaskRequests(RepoRequests):
             model=named(model, "model"),
             permission_mode=named(permission_mode, "permission_mode"),
         )
-        found = await self._resolve(repo, workspace)
-        ready = isinstance(found, Repo) and found.status is RepoStatus.READY
-        repo_id = found.id if isinstance(found, Repo) else found.repo_id
-        command = evolve(command, repo_id=repo_id, repo_is_ready=ready)
-        commands: list[tuple[str, inputs.Input]] = [(command.task_id, command)]
-        if isinstance(found, inputs.AddRepo):
-            commands.append((repo_id, found))
+        commands = _with_repo(command, await self._resolve(repo, workspace))
         return await request.submit(
             self.stepper, self.reads, commands, lambda decision: _created(decision, command)
         )
@@ -141,6 +128,14 @@ class TaskRequests(RepoRequests):
 def named(text: str | None, field: str) -> str | None:
     """A name that may be left out; InvalidCommand for one that is none."""
     return None if text is None else values.check_title(text, field=field)
+
+
+def _with_repo(command: inputs.CreateTask, found: Repo | inputs.AddRepo) -> list[tuple[str, inputs.Input]]:
+    """What one commit holds: the task on its repo, and the repo itself where nobody registered it yet."""
+    if isinstance(found, Repo):
+        ready = found.status is RepoStatus.READY
+        return [(command.task_id, evolve(command, repo_id=found.id, repo_is_ready=ready))]
+    return [(command.task_id, evolve(command, repo_id=found.repo_id)), (found.repo_id, found)]
 
 
 def _created(decision: Decision, command: inputs.CreateTask) -> TaskReceipt:

@@ -52,10 +52,13 @@ def item_of(event: AgentEvent, place: Place, at: datetime, *, option: str | None
     )
 
 
+def event_id_of(key: str) -> int:
+    """The id of the event that an item was made of, from its place in its process."""
+    return int(key.partition(":")[0])
+
+
 def _key(event: AgentEvent) -> str:
-    """Unique in its process: several items may come of one message, and a gap ends where one may have been."""
-    if isinstance(event, Gap):
-        return f"{event.event_id}:gap"
+    """Unique in its process: several items may come of one message; a gap has the id of the last message that was lost."""
     part = event.part if isinstance(event, Update) else 0
     return f"{event.event_id}:{part}" if part else str(event.event_id)
 

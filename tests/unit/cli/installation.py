@@ -180,6 +180,8 @@ class Stage:
     """Of each opening: whether the command asked for the seat."""
     _asking: dict[str, Intent] = field(factory=dict, init=False)
     """By tab: the turn that waits for an answer."""
+    _made: set[str] = field(factory=set, init=False)
+    """The sandboxes that are there."""
 
     def taskdock(self, *words: str, stdin: str | None = None, **more: Any) -> Run:
         """Run the command line once, as in a pipe; for a bounded time, and then TimeoutError."""
@@ -264,12 +266,22 @@ class Stage:
                 if self.played.asks:
                     await self._ask(dock, intent, body)
                     return
-            outcome = self.played.answers[type(body)](body)
+            outcome = self._remembered(body, self.played.answers[type(body)](body))
         await dock.stepper.apply(intent.boundary, OutcomeReported(intent.id, intent.issue, outcome))
         if isinstance(body, intents.AnswerPermission | intents.CancelTurn) and body.tab_id in self._asking:
             turn = self._asking.pop(body.tab_id)
             outcome = self.played.answers[intents.SendPrompt](turn.body)
             await dock.stepper.apply(turn.boundary, OutcomeReported(turn.id, turn.issue, outcome))
+
+    def _remembered(self, body: object, outcome: Outcome) -> Outcome:
+        """A sandbox that was made before is adopted; one that is released is there no more."""
+        if isinstance(body, intents.DestroySandbox):
+            self._made.discard(body.sandbox.name)
+        if not isinstance(body, intents.CreateSandbox) or not isinstance(outcome, Succeeded):
+            return outcome
+        adopted = body.sandbox.name in self._made
+        self._made.add(body.sandbox.name)
+        return Succeeded(inputs.SandboxReady(adopted=adopted))
 
     async def _ask(self, dock: Dock, intent: Intent, body: intents.SendPrompt) -> None:
         """Ask before the turn goes on; its answer, or its cancel, ends it."""

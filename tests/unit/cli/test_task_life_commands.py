@@ -1,10 +1,15 @@
 """The commands of a task's whole life, over a real store and the real core, in a pipe."""
 
+import inspect
+import re
 from pathlib import Path
 
+import click
 import pytest
 
-from taskdock.core import inputs, intents
+from taskdock.adapters.entry.cli import actions
+from taskdock.adapters.entry.cli.app import build_cli
+from taskdock.core import inputs, intents, task_actions
 from taskdock.core.inputs import PermissionOption, SandboxPhase, Succeeded, TurnEnd
 from unit.cli.installation import HEAD, Played, Stage, permanent, seen
 
@@ -213,18 +218,43 @@ def test_cancel_waits_until_the_turn_has_ended(stage: Stage, task: str) -> None:
 
 
 def test_conflicts_say_what_can_be_done_now(stage: Stage, task: str) -> None:
-    """The sentence, and under it the commands that fit, ready to be typed; to a program the actions' names and the record."""
+    """The sentence, and under it the commands that fit, ready to be typed; to a program the actions and the record."""
     tab = stage.taskdock("tab", "list", task).out.strip()
-    refused = stage.taskdock("task", "resume", task)
-    assert refused.code == 0
-    stage.taskdock("task", "kill", task)
-    refused = stage.taskdock("task", "stop", task)
+    refused = stage.taskdock("task", "unarchive", task)
     assert refused.code == 4
-    lines = refused.err.splitlines()
-    assert lines[0] == "taskdock: A task that is killed cannot be asked to stop."
-    document = stage.taskdock("task", "stop", task, "--json").problem
-    assert (document["status"], document["available_actions"]) == ("killed", ["rename"])
-    assert stage.taskdock("tab", "retry", tab, "--json").problem["status"] == "closed"
+    assert refused.err.splitlines() == [
+        "taskdock: A task that is running cannot be asked to unarchive.",
+        "What fits now:",
+        f"  taskdock task stop {task}",
+        f"  taskdock task archive {task}",
+        f"  taskdock task kill {task}",
+        f"  taskdock tab open {task}",
+        f"  taskdock task rename {task} TITLE",
+    ]
+    document = stage.taskdock("tab", "retry", tab, "--json").problem
+    assert (document["status"], document["record_id"]) == ("ready", tab)
+    assert document["available_actions"] == ["close", "send", "set_model", "rename"]
+    said = stage.taskdock("tab", "retry", tab).err.splitlines()
+    assert said[2:] == [
+        f"  taskdock tab close {tab}",
+        f"  taskdock task send {tab} TEXT",
+        f"  taskdock tab model {tab} MODEL",
+        f"  taskdock tab rename {tab} NAME",
+    ]
+
+
+def test_every_action_that_the_core_names_has_its_command() -> None:
+    """What `available_actions` may hold is in the tables of the commands, and each of these is taken as it stands there."""
+    known = {"task": actions.OF_TASK, "tab": actions.OF_TAB}
+    assert {*task_actions._TASK_ACTIONS, "open_tab", "set_branch", "rename"} == set(known["task"])
+    named = set(re.findall(r'"([a-z_]+)"', inspect.getsource(task_actions._of_tab)))
+    assert {*task_actions._TAB_ACTIONS, *named} == set(known["tab"])
+    root = build_cli(lambda *_, **__: None)  # type: ignore[arg-type]
+    for words in [*actions.OF_TASK.values(), *actions.OF_TAB.values(), *actions.OF_REPO.values()]:
+        noun, verb, *_rest = words.split()
+        group = root.get_command(click.Context(root), noun)
+        assert isinstance(group, click.Group)
+        assert verb in group.commands, words
 
 
 # Permissions

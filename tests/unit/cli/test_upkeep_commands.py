@@ -14,7 +14,7 @@ import pytest
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.entry.cli.app import NOUNS
 from taskdock.adapters.entry.cli.upkeep import Removed, StoreUpkeep
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.core.errors import SchemaMismatch, Transient
 from taskdock.core.values import sandbox_name
 from taskdock.ports.sandbox import Observation, SandboxRef, SandboxSpec
@@ -31,7 +31,7 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path / "home")
 
 
-class Shy(LocalProcessSandboxes):
+class Shy(LocalSandboxes):
     """A provider that cannot list."""
 
     async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
@@ -46,7 +46,7 @@ def reapers(stage: Stage, boxes: Sequence[str] = (), *, shy: bool = False) -> Ca
 
     @asynccontextmanager
     async def opened(home: Path) -> AsyncIterator[Reaper]:
-        kind = Shy if shy else LocalProcessSandboxes
+        kind = Shy if shy else LocalSandboxes
         local = kind(home / "sandboxes", "here", lambda: datetime.now(UTC))
         async with stage.open(home, schedule=False) as dock:
             for task in boxes:

@@ -13,7 +13,7 @@ from functools import partial
 from attrs import frozen
 from transitions import Machine, Transition
 
-from taskdock.core import message, repo, tab, task
+from taskdock.core import message, permission, repo, tab, task
 from taskdock.core.machine import Row
 
 
@@ -30,6 +30,7 @@ TABLES = {
     "tab": Table(tab.MACHINE, tab.ROWS),
     "message": Table(message.MESSAGE_MACHINE, message.MESSAGE_ROWS),
     "turn": Table(message.TURN_MACHINE, message.TURN_ROWS),
+    "permission": Table(permission.MACHINE, permission.ROWS),
     "repo": Table(repo.MACHINE, repo.ROWS),
 }
 

@@ -24,7 +24,7 @@ from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
 from unit.core.arcs import TABLES, recorded
-from unit.core.story import MESSAGE, REPO, TAB, TASK, RepoStory, Story, TaskStory, kinds_of
+from unit.core.story import MESSAGE, PERMISSION, REPO, TAB, TASK, RepoStory, Story, TaskStory, kinds_of
 
 Asked = Callable[[Story], Input]
 """How a story makes its input: what it names (an intent, its issue) is known only there."""
@@ -79,6 +79,9 @@ def _at(table: str, story: Story, of: str | None) -> str:
             return story.boundary.get(Task, TASK).at
         case "tab":
             return story.boundary.get(Tab, of or TAB).at
+        case "permission":
+            assert isinstance(story, TaskStory)
+            return story.permission(of or PERMISSION).at
         case "turn":
             return story.boundary.get(Tab, of or TAB).turn.at
         case "message":

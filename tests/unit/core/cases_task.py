@@ -1,18 +1,23 @@
-"""Task cases: one for each arc of the task table, and why the others cannot be taken."""
+"""Task cases: one for each arc of the task table that provisions, heals, fails, resumes and unarchives.
+
+The ways of a stop, an archive and a kill are in cases_end.py.
+"""
 
 from taskdock.core.inputs import (
     AgentReady,
-    KillTask,
     NameEnsured,
+    Observed,
     RepoFailed,
     RepoReady,
+    ResumeTask,
     RetryTask,
     SandboxLost,
+    SandboxPhase,
     SandboxReady,
     SandboxReleased,
     SessionReady,
-    TurnEnd,
-    TurnEnded,
+    SetBranch,
+    UnarchiveTask,
     WorkCollected,
 )
 from taskdock.core.intents import (
@@ -22,24 +27,39 @@ from taskdock.core.intents import (
     DestroySandbox,
     EnsureAgent,
     EnsureName,
-    SendPrompt,
+    ObserveSandbox,
 )
+from unit.core import cases_end
 from unit.core import givens as g
-from unit.core.cases import Case, done, fails, starts
-from unit.core.story import PERMANENT, TRANSIENT, a_create
+from unit.core.cases import Asked, Case, done, fails, starts
+from unit.core.story import PERMANENT, START, TRANSIENT, UNKNOWN, UNREACHABLE, WINDOW_SECONDS, a_create
 
 NAMED = NameEnsured("Do it", "do-it-1", "main")
 LOST = SandboxLost("td-75b98ee5-task-1-g1", "it was deleted")
-ENDED = TurnEnded(TurnEnd.COMPLETED, "end_turn")
-UNCOMMITTED = WorkCollected("c2", branch_moved=True, uncommitted=("notes.txt",))
-KILLED_UNUSED = "task.step_started tab.closed message.withdrawn task.killed"
-KILLED_WITH_BOX = "task.step_started tab.closed message.withdrawn task.step_started"
-TO_COLLECT = ("settled[work_is_owed]: killing/settle -> killing/collect",)
-TO_DESTROY = ("settled[box_ordered]: killing/settle -> killing/destroy",)
-TO_KILLED = ("settled: killing/settle -> killed",)
+AGAIN = "task.retried task.step_started"
+FAILED = "task.failed tab.failed"
+SET_BRANCH = SetBranch("better")
 
-CASES = (
-    # Provisioning
+
+def seen(phase: SandboxPhase) -> Asked:
+    """A look at the sandbox finds this, read just now."""
+    return lambda story: done(ObserveSandbox, Observed(phase, story.now))(story)
+
+
+RUNNING, STOPPED, BROKEN, ABSENT, PENDING, GOING = (
+    seen(SandboxPhase.RUNNING), seen(SandboxPhase.STOPPED), seen(SandboxPhase.FAILED), seen(SandboxPhase.ABSENT),
+    seen(SandboxPhase.PENDING), seen(SandboxPhase.DESTROYING),
+)  # fmt: skip
+
+
+def released(*, late: bool) -> Asked:
+    """The lost sandbox is gone; `late`: no create of it can land any more."""
+    return lambda story: done(DestroySandbox, SandboxReleased(story.now if late else START, WINDOW_SECONDS))(
+        story
+    )
+
+
+PROVISIONING = (
     Case("create[repo_is_ready]: new -> init_enqueue_provision", g.no_task, a_create(),
          "init_enqueue_provision", "EnsureName",
          "task.created task.provision_queued tab.opened message.sent"),
@@ -49,7 +69,7 @@ CASES = (
          "init_enqueue_provision", "EnsureName", "task.provision_queued"),
     Case("repo_failed: init_enqueue_provision/wait_repo -> error/init_enqueue_provision/wait_repo",
          g.waiting_for_repo, RepoFailed(1, "no such remote"),
-         "error/init_enqueue_provision/wait_repo", "", "task.failed tab.failed"),
+         "error/init_enqueue_provision/wait_repo", "", FAILED),
     Case("started: init_enqueue_provision -> init_ensure_name", g.queued, starts(EnsureName),
          "init_ensure_name", "", "task.step_started"),
     Case("name_ensured: init_enqueue_provision -> init_create_sandbox/create", g.queued, done(EnsureName, NAMED),
@@ -65,6 +85,15 @@ CASES = (
          done(CreateSession, SessionReady("s1", "p1")), "running", "SendPrompt", "tab.ready task.running"),
     Case("sessions_failed: init_create_session -> error/init_create_session", g.opening_session,
          fails(CreateSession, PERMANENT), "error/init_create_session", "", "tab.failed task.failed"),
+    # Another branch, before anything outside has the old one
+    Case("set_branch: init_enqueue_provision -> init_enqueue_provision", g.queued, SET_BRANCH,
+         "init_enqueue_provision", "EnsureName"),
+    Case("set_branch: init_ensure_name -> init_enqueue_provision", g.naming, SET_BRANCH,
+         "init_enqueue_provision", "EnsureName", "task.provision_queued"),
+    Case("set_branch: init_create_sandbox/create -> init_enqueue_provision", g.creating, SET_BRANCH,
+         "init_enqueue_provision", "EnsureName", "task.provision_queued"),
+    Case("set_branch: init_create_sandbox/observe -> init_enqueue_provision", g.observing_unbegun, SET_BRANCH,
+         "init_enqueue_provision", "EnsureName", "task.provision_queued"),
     # A step fails for now
     Case("failed[may_try_again]: init_enqueue_provision -> =", g.queued, fails(EnsureName, TRANSIENT),
          "init_enqueue_provision", "EnsureName", "task.step_failed"),
@@ -74,116 +103,131 @@ CASES = (
          "init_create_sandbox/create", "CreateSandbox", "task.step_failed"),
     Case("failed[may_try_again]: init_ensure_agent -> =", g.starting_agent, fails(EnsureAgent, TRANSIENT),
          "init_ensure_agent", "EnsureAgent", "task.step_failed"),
-    Case("failed[may_try_again]: killing/destroy -> =", g.destroying, fails(DestroySandbox, TRANSIENT),
-         "killing/destroy", "DestroySandbox", "task.step_failed"),
-    Case("failed[may_try_again]: killing/collect -> =", g.collecting, fails(CollectWork, TRANSIENT),
-         "killing/collect", "CollectWork", "task.step_failed"),
     # A step fails for good
     Case("failed: init_enqueue_provision -> error/init_enqueue_provision", g.queued, fails(EnsureName, PERMANENT),
-         "error/init_enqueue_provision", "", "task.failed tab.failed"),
+         "error/init_enqueue_provision", "", FAILED),
     Case("failed: init_ensure_name -> error/init_ensure_name", g.naming, fails(EnsureName, PERMANENT),
-         "error/init_ensure_name", "", "task.failed tab.failed"),
+         "error/init_ensure_name", "", FAILED),
     Case("failed: init_create_sandbox/create -> error/init_create_sandbox/create", g.creating_last_try,
-         fails(CreateSandbox, TRANSIENT), "error/init_create_sandbox/create", "", "task.failed tab.failed"),
+         fails(CreateSandbox, TRANSIENT), "error/init_create_sandbox/create", "", FAILED),
     Case("failed: init_ensure_agent -> error/init_ensure_agent", g.starting_agent, fails(EnsureAgent, PERMANENT),
-         "error/init_ensure_agent", "", "task.failed tab.failed"),
-    Case("sandbox_lost: running -> error/running", g.idle, LOST,
-         "error/running", "", "sandbox.lost task.failed tab.failed"),
-    Case("failed: killing/destroy -> error/killing/destroy", g.destroying, fails(DestroySandbox, PERMANENT),
-         "error/killing/destroy", "", "task.failed"),
-    Case("failed: killing/collect -> error/killing/collect", g.collecting, fails(CollectWork, PERMANENT),
-         "error/killing/collect", "", "task.failed"),
+         "error/init_ensure_agent", "", FAILED),
     # Retried
     Case("retry: error/init_enqueue_provision/wait_repo -> init_enqueue_provision/wait_repo", g.failed_waiting,
-         RetryTask(), "init_enqueue_provision/wait_repo", "Tell", "task.retried task.step_started"),
-    Case("retry[repo_is_ready]: error/init_enqueue_provision -> init_enqueue_provision", g.failed_queued, RetryTask(),
+         RetryTask(), "init_enqueue_provision/wait_repo", "Tell", AGAIN),
+    Case("retry: error/init_enqueue_provision -> init_enqueue_provision", g.failed_queued, RetryTask(),
          "init_enqueue_provision", "EnsureName", "task.retried task.provision_queued"),
-    Case("retry[repo_is_ready]: error/init_ensure_name -> init_enqueue_provision", g.failed_naming, RetryTask(),
+    Case("retry: error/init_ensure_name -> init_enqueue_provision", g.failed_naming, RetryTask(),
          "init_enqueue_provision", "EnsureName", "task.retried task.provision_queued"),
-    Case("retry[box_ordered]: error/init_create_sandbox/create -> init_create_sandbox/create", g.failed_creating,
-         RetryTask(), "init_create_sandbox/create", "CreateSandbox", "task.retried task.step_started"),
-    Case("retry[box_ordered]: error/init_ensure_agent -> init_create_sandbox/create", g.failed_agent, RetryTask(),
-         "init_create_sandbox/create", "CreateSandbox", "task.retried task.step_started"),
-    Case("retry[box_ordered]: error/init_create_session -> init_create_sandbox/create", g.failed_session,
-         RetryTask(), "init_create_sandbox/create", "CreateSandbox", "task.retried task.step_started"),
-    Case("retry[box_ordered]: error/running -> init_create_sandbox/create", g.failed_running, RetryTask(),
-         "init_create_sandbox/create", "CreateSandbox", "task.retried task.step_started"),
-    Case("retry: error/killing/collect -> killing/collect", g.failed_collecting, RetryTask(),
-         "killing/collect", "CollectWork", "task.retried task.step_started"),
-    Case("retry: error/killing/destroy -> killing/destroy", g.failed_destroying, RetryTask(),
-         "killing/destroy", "DestroySandbox", "task.retried task.step_started"),
-    # Killed
-    Case("kill: init_enqueue_provision/wait_repo -> killing/settle", g.waiting_for_repo, KillTask(),
-         "killed", "", KILLED_UNUSED, also=TO_KILLED),
-    Case("kill: init_enqueue_provision -> killing/settle", g.queued, KillTask(), "killed", "", KILLED_UNUSED, also=TO_KILLED),
-    Case("kill: init_ensure_name -> killing/settle", g.naming, KillTask(), "killed", "", KILLED_UNUSED, also=TO_KILLED),
-    Case("kill: init_create_sandbox/create -> killing/settle", g.creating, KillTask(),
-         "killing/destroy", "DestroySandbox", KILLED_WITH_BOX, also=TO_DESTROY),
-    Case("kill: init_ensure_agent -> killing/settle", g.starting_agent, KillTask(),
-         "killing/destroy", "DestroySandbox", KILLED_WITH_BOX, also=TO_DESTROY),
-    Case("kill: init_create_session -> killing/settle", g.opening_session, KillTask(),
-         "killing/destroy", "DestroySandbox", KILLED_WITH_BOX, also=TO_DESTROY),
-    Case("kill: running -> killing/settle", g.idle, KillTask(),
-         "killing/collect", "CollectWork", "task.step_started tab.closed task.step_started", also=TO_COLLECT),
-    Case("kill: error/init_enqueue_provision/wait_repo -> killing/settle", g.failed_waiting, KillTask(),
-         "killed", "", KILLED_UNUSED, also=TO_KILLED),
-    Case("kill: error/init_enqueue_provision -> killing/settle", g.failed_queued, KillTask(),
-         "killed", "", KILLED_UNUSED, also=TO_KILLED),
-    Case("kill: error/init_ensure_name -> killing/settle", g.failed_naming, KillTask(), "killed", "", KILLED_UNUSED, also=TO_KILLED),
-    Case("kill: error/init_create_sandbox/create -> killing/settle", g.failed_creating, KillTask(),
-         "killing/destroy", "DestroySandbox", KILLED_WITH_BOX, also=TO_DESTROY),
-    Case("kill: error/init_ensure_agent -> killing/settle", g.failed_agent, KillTask(),
-         "killing/destroy", "DestroySandbox", KILLED_WITH_BOX, also=TO_DESTROY),
-    Case("kill: error/init_create_session -> killing/settle", g.failed_session, KillTask(),
-         "killing/destroy", "DestroySandbox", KILLED_WITH_BOX, also=TO_DESTROY),
-    Case("kill: error/running -> killing/settle", g.failed_running, KillTask(),
-         "killing/collect", "CollectWork", "task.step_started tab.closed task.step_started", also=TO_COLLECT),
-    Case("kill: error/killing/collect -> killing/settle", g.failed_collecting, KillTask(force=True),
-         "killing/collect", "CollectWork", "task.step_started task.step_started", also=TO_COLLECT),
-    Case("kill: error/killing/destroy -> killing/settle", g.failed_destroying, KillTask(),
-         "killing/destroy", "DestroySandbox", "task.step_started task.step_started", also=TO_DESTROY),
-    Case("kill[asks_for_more_force]: killing/settle -> =", g.settling, KillTask(force=True), "killing/settle"),
-    Case("kill[asks_for_more_force]: killing/collect -> =", g.collecting, KillTask(force=True), "killing/collect"),
-    Case("kill[asks_for_more_force]: killing/destroy -> =", g.destroying, KillTask(force=True), "killing/destroy"),
-    Case("settled[work_is_owed]: killing/settle -> killing/collect", g.settling, done(SendPrompt, ENDED),
-         "killing/collect", "CollectWork", "turn.ended task.step_started"),
-    Case("settled[box_ordered]: killing/settle -> killing/destroy", g.starting_agent, KillTask(),
-         "killing/destroy", "DestroySandbox", KILLED_WITH_BOX, also=("kill: init_ensure_agent -> killing/settle",)),
-    Case("settled: killing/settle -> killed", g.queued, KillTask(), "killed", "", KILLED_UNUSED,
-         also=("kill: init_enqueue_provision -> killing/settle",)),
-    Case("work_collected[all_is_in]: killing/collect -> killing/destroy", g.collecting,
-         done(CollectWork, WorkCollected("c2", branch_moved=True)),
-         "killing/destroy", "DestroySandbox", "work.collected task.step_started"),
-    Case("work_collected[is_forced]: killing/collect -> killing/destroy", g.collecting_forced,
-         done(CollectWork, UNCOMMITTED),
-         "killing/destroy", "DestroySandbox", "work.collected work.given_up task.step_started"),
-    Case("work_collected: killing/collect -> error/killing/collect", g.collecting, done(CollectWork, UNCOMMITTED),
-         "error/killing/collect", "", "work.collected task.failed"),
-    Case("failed[is_forced]: killing/collect -> killing/destroy", g.collecting_forced, fails(CollectWork, PERMANENT),
-         "killing/destroy", "DestroySandbox", "work.given_up task.step_started"),
-    Case("sandbox_released: killing/destroy -> killed", g.destroying, done(DestroySandbox, SandboxReleased()),
-         "killed", "", "sandbox.released task.killed"),
+    Case("retry[create_never_began,is_named]: error/init_create_sandbox/create -> init_create_sandbox/create",
+         g.failed_creating_unbegun, RetryTask(), "init_create_sandbox/create", "CreateSandbox", AGAIN),
+    Case("retry[create_never_began,is_named]: error/init_create_sandbox/observe -> init_create_sandbox/create",
+         g.failed_observing_unbegun, RetryTask(), "init_create_sandbox/create", "CreateSandbox", AGAIN),
+    Case("retry[create_never_began]: error/init_create_sandbox/create -> init_enqueue_provision",
+         g.failed_creating_renamed, RetryTask(),
+         "init_enqueue_provision", "EnsureName", "task.retried task.provision_queued"),
+    Case("retry[create_never_began]: error/init_create_sandbox/observe -> init_enqueue_provision",
+         g.failed_observing_renamed, RetryTask(),
+         "init_enqueue_provision", "EnsureName", "task.retried task.provision_queued"),
+    *(Case(f"retry: error/{state} -> init_create_sandbox/observe", given, RetryTask(),
+           "init_create_sandbox/observe", "ObserveSandbox", AGAIN)
+      for state, given in (
+          ("init_create_sandbox/create", g.failed_creating), ("init_create_sandbox/observe", g.failed_observing),
+          ("init_create_sandbox/collect", g.failed_rescuing), ("init_ensure_agent", g.failed_agent),
+          ("init_create_session", g.failed_session), ("running/observe", g.failed_looking),
+      )),
+    Case("retry: error/init_create_sandbox/destroy -> init_create_sandbox/destroy", g.failed_replacing, RetryTask(),
+         "init_create_sandbox/destroy", "DestroySandbox", AGAIN),
 )  # fmt: skip
 
-_NOT_ORDERED = "a sandbox is ordered only once the task is named"
-_ORDERED = "in this state a sandbox was ordered, and the row for that stands before"
-_READY = "only tasks whose repo was ready come here, and that is never forgotten"
+HEALING = (
+    # Its sandbox may be lost
+    Case("failed[is_unclear,may_try_again]: init_create_sandbox/create -> init_create_sandbox/observe", g.creating,
+         fails(CreateSandbox, UNKNOWN), "init_create_sandbox/observe", "ObserveSandbox",
+         "task.step_failed task.step_started"),
+    Case("failed[is_unclear,may_try_again]: init_ensure_agent -> init_create_sandbox/observe", g.starting_agent,
+         fails(EnsureAgent, UNREACHABLE), "init_create_sandbox/observe", "ObserveSandbox",
+         "task.step_failed task.step_started"),
+    Case("sandbox_lost: init_create_sandbox/create -> init_create_sandbox/observe", g.creating_begun, LOST,
+         "init_create_sandbox/observe", "ObserveSandbox", "task.step_started"),
+    Case("sandbox_lost: init_ensure_agent -> init_create_sandbox/observe", g.starting_agent, LOST,
+         "init_create_sandbox/observe", "ObserveSandbox", "task.step_started"),
+    Case("sandbox_lost: init_create_session -> init_create_sandbox/observe", g.opening_session, LOST,
+         "init_create_sandbox/observe", "ObserveSandbox", "task.step_started"),
+    Case("sandbox_lost: running -> running/observe", g.idle, LOST,
+         "running/observe", "ObserveSandbox", "task.step_started"),
+    # What a look finds, while provisioning
+    Case("observed[is_seen_running,box_is_ready]: init_create_sandbox/observe -> init_ensure_agent",
+         g.observing_agent, RUNNING, "init_ensure_agent", "EnsureAgent", "task.step_started"),
+    Case("observed[is_seen_running]: init_create_sandbox/observe -> init_create_sandbox/create", g.observing, RUNNING,
+         "init_create_sandbox/create", "CreateSandbox", "task.step_started"),
+    # What a look finds while it runs
+    Case("observed[is_seen_running]: running/observe -> running", g.looking, RUNNING, "running", "", "task.running"),
+    *(Case(f"observed[heals_too_often]: {source} -> error/{source}", given, STOPPED, f"error/{source}", "", FAILED)
+      for source, given in (("init_create_sandbox/observe", g.observing_unstable),
+                            ("running/observe", g.looking_unstable))),
+    # What a look finds in either
+    *(Case(f"observed[is_seen_stopped]: {source} -> init_create_sandbox/create", given, STOPPED,
+           "init_create_sandbox/create", "CreateSandbox", "task.step_started")
+      for source, given in (("init_create_sandbox/observe", g.observing), ("running/observe", g.looking))),
+    *(Case(f"observed[is_seen_failed,work_must_be_kept]: {source} -> init_create_sandbox/collect", given, BROKEN,
+           "init_create_sandbox/collect", "CollectWork", "task.step_started")
+      for source, given in (("init_create_sandbox/observe", g.observing_owed), ("running/observe", g.looking))),
+    *(Case(f"observed[is_seen_broken]: {source} -> init_create_sandbox/destroy", given, asked,
+           "init_create_sandbox/destroy", "DestroySandbox", history)
+      for source, given, asked, history in (
+          ("init_create_sandbox/observe", g.observing, BROKEN, "task.step_started"),
+          ("running/observe", g.looking, GOING, "work.given_up task.step_started"))),
+    *(Case(f"observed[is_seen_gone]: {source} -> init_create_sandbox/destroy", given, ABSENT,
+           "init_create_sandbox/destroy", "DestroySandbox", history)
+      for source, given, history in (
+          ("init_create_sandbox/observe", g.observing_absent, "task.step_started"),
+          ("running/observe", g.looking_absent, "sandbox.lost task.step_started"))),
+    *(Case(f"observed[may_look_again]: {source} -> =", given, PENDING, source, "ObserveSandbox")
+      for source, given in (("init_create_sandbox/observe", g.observing), ("running/observe", g.looking))),
+    *(Case(f"observed: {source} -> error/{source}", given, PENDING, f"error/{source}", "", FAILED)
+      for source, given in (("init_create_sandbox/observe", g.observing_last_look),
+                            ("running/observe", g.looking_last_look))),
+    *(Case(f"failed[may_try_again]: {source} -> =", given, fails(ObserveSandbox, UNREACHABLE),
+           source, "ObserveSandbox", "task.step_failed")
+      for source, given in (("init_create_sandbox/observe", g.observing), ("running/observe", g.looking))),
+    *(Case(f"failed: {source} -> error/{source}", given, fails(ObserveSandbox, PERMANENT), f"error/{source}", "", FAILED)
+      for source, given in (("init_create_sandbox/observe", g.observing), ("running/observe", g.looking))),
+    # Emptied and replaced
+    Case("work_collected[all_is_in]: init_create_sandbox/collect -> init_create_sandbox/destroy", g.rescuing,
+         done(CollectWork, cases_end.ALL_IN), "init_create_sandbox/destroy", "DestroySandbox",
+         "work.collected task.step_started"),
+    Case("work_collected: init_create_sandbox/collect -> error/init_create_sandbox/collect", g.rescuing,
+         done(CollectWork, WorkCollected("c2", branch_moved=True, uncommitted=("notes.txt",))),
+         "error/init_create_sandbox/collect", "", f"work.collected {FAILED}"),
+    Case("failed[may_try_again]: init_create_sandbox/collect -> =", g.rescuing, fails(CollectWork, UNREACHABLE),
+         "init_create_sandbox/collect", "CollectWork", "task.step_failed"),
+    Case("failed: init_create_sandbox/collect -> error/init_create_sandbox/collect", g.rescuing,
+         fails(CollectWork, PERMANENT), "error/init_create_sandbox/collect", "", FAILED),
+    Case("sandbox_released[window_has_passed]: init_create_sandbox/destroy -> init_create_sandbox/create",
+         g.replacing_late, released(late=True),
+         "init_create_sandbox/create", "CreateSandbox", "sandbox.released task.step_started"),
+    Case("sandbox_released: init_create_sandbox/destroy -> =", g.replacing, released(late=False),
+         "init_create_sandbox/destroy", "DestroySandbox"),
+    Case("failed[may_try_again]: init_create_sandbox/destroy -> =", g.replacing, fails(DestroySandbox, TRANSIENT),
+         "init_create_sandbox/destroy", "DestroySandbox", "task.step_failed"),
+    Case("failed: init_create_sandbox/destroy -> error/init_create_sandbox/destroy", g.replacing,
+         fails(DestroySandbox, PERMANENT), "error/init_create_sandbox/destroy", "", FAILED),
+)  # fmt: skip
 
-IMPOSSIBLE = {
-    "retry[box_ordered]: error/init_enqueue_provision/wait_repo -> init_create_sandbox/create": _NOT_ORDERED,
-    "retry[box_ordered]: error/init_enqueue_provision -> init_create_sandbox/create": _NOT_ORDERED,
-    "retry[box_ordered]: error/init_ensure_name -> init_create_sandbox/create": _NOT_ORDERED,
-    "retry[repo_is_ready]: error/init_enqueue_provision/wait_repo -> init_enqueue_provision":
-        "a task that failed waiting for its repo has not heard that it is ready",
-    "retry[repo_is_ready]: error/init_create_sandbox/create -> init_enqueue_provision": _ORDERED,
-    "retry[repo_is_ready]: error/init_ensure_agent -> init_enqueue_provision": _ORDERED,
-    "retry[repo_is_ready]: error/init_create_session -> init_enqueue_provision": _ORDERED,
-    "retry[repo_is_ready]: error/running -> init_enqueue_provision": _ORDERED,
-    "retry: error/init_enqueue_provision -> init_enqueue_provision/wait_repo": _READY,
-    "retry: error/init_ensure_name -> init_enqueue_provision/wait_repo": _READY,
-    "retry: error/init_create_sandbox/create -> init_enqueue_provision/wait_repo": _ORDERED,
-    "retry: error/init_ensure_agent -> init_enqueue_provision/wait_repo": _ORDERED,
-    "retry: error/init_create_session -> init_enqueue_provision/wait_repo": _ORDERED,
-    "retry: error/running -> init_enqueue_provision/wait_repo": _ORDERED,
-}  # fmt: skip
-"""Arcs of a row that is written for all failed states at once; the walk proves that none is ever taken."""
+BACK = (
+    Case("resume[destroy_was_ordered]: stopped -> init_create_sandbox/destroy", g.stopped_replacing, ResumeTask(),
+         "init_create_sandbox/destroy", "DestroySandbox", "task.resumed task.step_started"),
+    Case("resume[is_named]: stopped -> init_create_sandbox/create", g.STOP.done, ResumeTask(),
+         "init_create_sandbox/create", "CreateSandbox", "task.resumed task.step_started"),
+    Case("resume[repo_is_ready]: stopped -> init_enqueue_provision", g.STOP.done_early, ResumeTask(),
+         "init_enqueue_provision", "EnsureName", "task.resumed task.provision_queued"),
+    Case("resume: stopped -> init_enqueue_provision/wait_repo", g.stopped_waiting, ResumeTask(),
+         "init_enqueue_provision/wait_repo", "Tell", "task.resumed task.step_started"),
+    Case("unarchive[repo_is_ready]: archived -> init_enqueue_provision", g.ARCHIVE.done, UnarchiveTask(),
+         "init_enqueue_provision", "EnsureName", "task.unarchived task.provision_queued"),
+    Case("unarchive: archived -> init_enqueue_provision/wait_repo", g.archived_waiting, UnarchiveTask(),
+         "init_enqueue_provision/wait_repo", "Tell", "task.unarchived task.step_started"),
+)  # fmt: skip
+
+CASES = (*PROVISIONING, *HEALING, *BACK, *cases_end.CASES)

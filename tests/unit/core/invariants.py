@@ -1,34 +1,47 @@
 """Invariants: what is true of a task after every step, whatever came before.
 
-Owns: `INVARIANTS` for a boundary as it stands, `HISTORY` for one step from a boundary to the next, and `rests`.
-Never: a script; the walk decides what happens.
-Reads as: walk.py after each step -> `check`, `check_step`; at the end of a walk -> `rests`.
+Owns: `INVARIANTS` for a boundary as it stands, and `rests` for one in which nothing is left to happen.
+Never: a script (walk.py) and no look outside (world.py); what holds from one step to the next is in invariants_step.py.
+Reads as: walk.py after each step -> `check`; at the end of a walk -> `rests`.
 """
 
 from collections import Counter
 from collections.abc import Callable
 
 from taskdock.core import intents
-from taskdock.core import task as tasks
-from taskdock.core.change import Change
-from taskdock.core.inputs import TurnEnd
+from taskdock.core import task_record as at
 from taskdock.core.intents import Body, Intent
-from taskdock.core.message import DELIVERY_UNKNOWN, TRIES_MAX, Message, MessageStatus
+from taskdock.core.message import TRIES_MAX, Message, MessageStatus
 from taskdock.core.tab import Tab, TabStatus
 from taskdock.core.task import Task, TaskStatus
-from taskdock.testing.boundary import FINAL, Boundary
+from taskdock.testing.boundary import Boundary
 
-FAILED_KILLS = tasks.KILL_FAILED
 WORK: dict[str, type[Body]] = {
-    "init_enqueue_provision": intents.EnsureName,
-    "init_ensure_name": intents.EnsureName,
-    "init_create_sandbox/create": intents.CreateSandbox,
-    "init_ensure_agent": intents.EnsureAgent,
-    "killing/settle": intents.Wake,
-    "killing/collect": intents.CollectWork,
-    "killing/destroy": intents.DestroySandbox,
+    at.QUEUED: intents.EnsureName,
+    at.NAMING: intents.EnsureName,
+    at.CREATE: intents.CreateSandbox,
+    at.OBSERVE: intents.ObserveSandbox,
+    at.LOOKING: intents.ObserveSandbox,
+    at.RESCUE: intents.CollectWork,
+    at.REPLACE: intents.DestroySandbox,
+    at.AGENT: intents.EnsureAgent,
+    at.STOP: intents.StopSandbox,
+    **dict.fromkeys(at.SETTLING, intents.Wake),
+    **dict.fromkeys((at.STOP_WAKE, at.ARCHIVE_WAKE, at.KILL_WAKE), intents.CreateSandbox),
+    **dict.fromkeys((at.STOP_COLLECT, at.ARCHIVE_COLLECT, at.KILL_COLLECT), intents.CollectWork),
+    **dict.fromkeys((at.ARCHIVE, at.KILL), intents.DestroySandbox),
 }
 """What moves a task out of each step; the two that wait for something else are looked at by themselves."""
+
+STEPS_OF_THE_SANDBOX = (
+    intents.EnsureName, intents.CreateSandbox, intents.ObserveSandbox, intents.EnsureAgent, intents.StopSandbox,
+    intents.DestroySandbox,
+)  # fmt: skip
+RESTING = (TaskStatus.RUNNING, TaskStatus.STOPPED, TaskStatus.ARCHIVED, TaskStatus.ERROR, TaskStatus.KILLED)
+PROVISIONING = (at.WAIT_REPO, at.QUEUED, at.NAMING, at.CREATE, *at.HEALING, at.AGENT)
+SETTLED = (
+    *(state for state in (*at.STOPPED_BY, *at.ARCHIVED_BY) if state not in at.SETTLING), at.STOPPED, at.ARCHIVED,
+)  # fmt: skip
 
 
 def the_task(boundary: Boundary) -> Task:
@@ -36,15 +49,14 @@ def the_task(boundary: Boundary) -> Task:
     return boundary.all(Task)[0]
 
 
-def is_ending(task: Task) -> bool:
-    """Whether somebody has killed it."""
-    return task.status in (TaskStatus.KILLING, TaskStatus.KILLED) or task.at in FAILED_KILLS
+def opened(boundary: Boundary, *kinds: type[Body]) -> list[Intent]:
+    """The open intents of these kinds."""
+    return [intent for intent in boundary.outbox.values() if isinstance(intent.body, kinds)]
 
 
-def opened(boundary: Boundary, kind: type[Body], tab: Tab | None = None) -> list[Intent]:
-    """The open intents of a kind, of one tab if it is given."""
-    found = [intent for intent in boundary.outbox.values() if isinstance(intent.body, kind)]
-    return [intent for intent in found if tab is None or getattr(intent.body, "tab_id", None) == tab.id]
+def opened_of(boundary: Boundary, tab: Tab, *kinds: type[Body]) -> list[Intent]:
+    """The same of one tab."""
+    return [i for i in opened(boundary, *kinds) if getattr(i.body, "tab_id", None) == tab.id]
 
 
 def messages_of(boundary: Boundary, tab: Tab, *statuses: MessageStatus) -> list[Message]:
@@ -52,13 +64,13 @@ def messages_of(boundary: Boundary, tab: Tab, *statuses: MessageStatus) -> list[
     return [m for m in boundary.all(Message) if m.tab_id == tab.id and m.status in statuses]
 
 
-# As it stands
+# Messages and turns
 
 
 def one_turn_one_prompt(boundary: Boundary) -> None:
     """A tab has at most one open prompt; a turn has exactly one, started, for its own message."""
     for tab in boundary.all(Tab):
-        prompts = opened(boundary, intents.SendPrompt, tab)
+        prompts = opened_of(boundary, tab, intents.SendPrompt)
         assert len(prompts) <= 1
         assert (tab.turn.message_id is None) == (tab.turn.at == "none") == (tab.turn.started_at is None)
         if tab.turn.at != "none":
@@ -67,13 +79,39 @@ def one_turn_one_prompt(boundary: Boundary) -> None:
             assert prompts[0].body.message_id == tab.turn.message_id
 
 
+def nothing_of_a_turn_outlives_it(boundary: Boundary) -> None:
+    """A cancel, an answer and their clocks are open for the turn that runs, so none reaches the next one."""
+    for tab in boundary.all(Tab):
+        if tab.turn.at == "none":
+            assert not opened_of(boundary, tab, intents.CancelTurn, intents.AnswerPermission)
+            assert not tab.turn.permissions
+            assert not _clocks(boundary, f"cancelling:{tab.id}:", f"permission:{tab.id}:")
+        if tab.turn.at == "cancelling":
+            assert all(permission.at != "asked" for permission in tab.turn.permissions)
+        if tab.turn.at == "cancelling" and the_task(boundary).at not in at.SETTLING:
+            assert len(_clocks(boundary, f"cancelling:{tab.id}:{tab.turn.message_id}")) == 1
+        for permission in tab.turn.permissions:
+            clock = intents.Wake(f"permission:{tab.id}:{permission.id}")
+            asked = [intent for intent in opened(boundary, intents.Wake) if intent.body == clock]
+            assert len(asked) == (permission.at == "asked")
+            assert permission.at == "answered" or permission.option_id is None
+
+
+def _clocks(boundary: Boundary, *reasons: str) -> list[Intent]:
+    return [
+        intent
+        for intent in opened(boundary, intents.Wake)
+        if isinstance(intent.body, intents.Wake) and intent.body.reason.startswith(reasons)
+    ]
+
+
 def sending_has_its_prompt(boundary: Boundary) -> None:
     """Only the oldest open message of a tab is ever `sending`, and its prompt is open as long as it is."""
     for tab in boundary.all(Tab):
         open_ones = messages_of(boundary, tab, MessageStatus.QUEUED, MessageStatus.SENDING)
         assert all(m.status is MessageStatus.QUEUED for m in sorted(open_ones, key=lambda m: m.number)[1:])
         sending = [message.id for message in messages_of(boundary, tab, MessageStatus.SENDING)]
-        bodies = [intent.body for intent in opened(boundary, intents.SendPrompt, tab)]
+        bodies = [intent.body for intent in opened_of(boundary, tab, intents.SendPrompt)]
         prompted = [body.message_id for body in bodies if isinstance(body, intents.SendPrompt)]
         assert set(sending) <= set(prompted)
         assert all(boundary.get(Message, m).at in ("sending", "delivered") for m in prompted)
@@ -85,17 +123,93 @@ def messages_are_accounted_for(boundary: Boundary) -> None:
     assert max(numbers.values(), default=1) == 1
     for message in boundary.all(Message):
         assert message.status in MessageStatus
-        assert message.tries <= TRIES_MAX
+        assert 0 <= message.tries <= TRIES_MAX
         assert (message.reason is not None) == (message.status is MessageStatus.FAILED)
 
 
-def held_queue_sends_nothing(boundary: Boundary) -> None:
-    """While its queue is held, a tab has no prompt; while it is free, ready and idle, its next message is on its way."""
+def prompts_go_to_running_tasks(boundary: Boundary) -> None:
+    """What has not begun to be sent is on its way only from a ready tab of a running task whose queue is free."""
     for tab in boundary.all(Tab):
-        assert not (tab.held and opened(boundary, intents.SendPrompt, tab))
-        idle = tab.status is TabStatus.READY and tab.turn.at == "none" and not tab.held
-        if idle and messages_of(boundary, tab, MessageStatus.QUEUED):
-            assert len(opened(boundary, intents.SendPrompt, tab)) == 1
+        assert not (tab.held and opened_of(boundary, tab, intents.SendPrompt))
+        if any(not intent.started for intent in opened_of(boundary, tab, intents.SendPrompt)):
+            assert (the_task(boundary).at, tab.at) == (at.RUNNING, "ready")
+
+
+def free_queue_moves(boundary: Boundary) -> None:
+    """A ready, idle tab of a running task whose queue is not held has its next message on its way."""
+    for tab in boundary.all(Tab):
+        is_free = tab.at == "ready" and tab.turn.at == "none" and not tab.held
+        if (
+            the_task(boundary).at == at.RUNNING
+            and is_free
+            and messages_of(boundary, tab, MessageStatus.QUEUED)
+        ):
+            assert len(opened_of(boundary, tab, intents.SendPrompt)) == 1
+
+
+# Tabs
+
+
+def tabs_fit_their_task(boundary: Boundary) -> None:
+    """Each status of a tab stands only beside the statuses of its task that explain it."""
+    task = the_task(boundary)
+    for tab in boundary.all(Tab):
+        match tab.at:
+            case "pending_provision":
+                assert task.at in (*PROVISIONING, *SETTLED, *at.SETTLING)
+            case "pending_session_create":
+                assert task.at in at.UP
+            case "ready" | "closing":
+                assert task.at in (at.RUNNING, at.LOOKING, *at.SETTLING)
+            case "error/task":
+                assert task.status is TaskStatus.ERROR
+            case "error/session":
+                assert tab.failure is not None
+        assert tab.at == "closed" or not task.is_ending
+        assert (tab.failure is not None) == (tab.status is TabStatus.ERROR)
+        assert (tab.closed_at is not None) == (tab.status is TabStatus.CLOSED)
+        assert tab.generation <= task.generation
+
+
+def closed_tabs_are_over(boundary: Boundary) -> None:
+    """A closed tab has no turn and no message on its way; only a kill lets its turn settle."""
+    for tab in boundary.all(Tab):
+        if tab.status is TabStatus.CLOSED and the_task(boundary).at != at.KILL_SETTLE:
+            assert tab.turn.at == "none"
+            assert not messages_of(boundary, tab, MessageStatus.QUEUED, MessageStatus.SENDING)
+            assert not opened_of(
+                boundary, tab, intents.SendPrompt, intents.CreateSession, intents.ResumeSession
+            )
+
+
+def turns_need_a_session(boundary: Boundary) -> None:
+    """Only a ready or closing tab has a turn; a killed task lets those of its closed tabs settle."""
+    for tab in boundary.all(Tab):
+        if tab.turn.at != "none":
+            settles = tab.at == "closed" and the_task(boundary).at == at.KILL_SETTLE
+            assert tab.at in ("ready", "closing") or settles
+
+
+def pending_sessions_are_being_made(boundary: Boundary) -> None:
+    """A tab has one session at a time: the one that is being made is its current one, and waits only for a look."""
+    task = the_task(boundary)
+    for tab in boundary.all(Tab):
+        bodies = [i.body for i in opened_of(boundary, tab, intents.CreateSession, intents.ResumeSession)]
+        if tab.status is TabStatus.PENDING_SESSION_CREATE:
+            assert len(bodies) <= 1
+            assert bodies or task.at == at.LOOKING
+            assert tab.generation == task.generation
+        else:
+            assert not bodies
+        for body in bodies:
+            assert isinstance(body, intents.CreateSession | intents.ResumeSession)
+            assert (body.sandbox, body.session) == (task.sandbox, tab.session)
+            assert getattr(body, "session_id", None) == tab.session_id
+        if tab.status is TabStatus.CLOSING:
+            assert _clocks(boundary, f"closing:{tab.id}") or task.at in at.SETTLING
+
+
+# The task
 
 
 def one_intent_for_one_thing(boundary: Boundary) -> None:
@@ -110,108 +224,100 @@ def one_intent_for_one_thing(boundary: Boundary) -> None:
     assert len(copies) <= 1 or not any(copies)
 
 
-def tabs_fit_their_task(boundary: Boundary) -> None:
-    """Each status of a tab stands only beside the statuses of its task that explain it."""
-    task = the_task(boundary)
-    for tab in boundary.all(Tab):
-        match tab.at:
-            case "pending_provision":
-                assert task.status.value.startswith("init_")
-                assert task.at not in tasks.UP
-            case "pending_session_create":
-                assert task.at in tasks.UP
-            case "ready" | "closing":
-                assert task.at == tasks.RUNNING
-            case "error/task":
-                assert task.status is TaskStatus.ERROR
-            case "error/session":
-                assert tab.failure is not None
-        assert tab.at == "closed" or not is_ending(task)
-        assert (tab.failure is not None) == (tab.status is TabStatus.ERROR)
-        assert (tab.closed_at is not None) == (tab.status is TabStatus.CLOSED)
-
-
-def closed_tabs_are_over(boundary: Boundary) -> None:
-    """A closed tab has no turn and no message on its way; only a kill lets its turn settle."""
-    for tab in boundary.all(Tab):
-        if tab.status is TabStatus.CLOSED and the_task(boundary).at != tasks.SETTLE:
-            assert tab.turn.at == "none"
-            assert not messages_of(boundary, tab, MessageStatus.QUEUED, MessageStatus.SENDING)
-            assert not opened(boundary, intents.SendPrompt, tab)
-            assert not opened(boundary, intents.CreateSession, tab)
-
-
 def every_step_is_moved_by_something(boundary: Boundary) -> None:
     """A status that is no place to rest has an open intent that moves it, or names what it waits for."""
     task = the_task(boundary)
     if task.at in WORK:
         assert opened(boundary, WORK[task.at])
-    if task.at == tasks.WAIT_REPO:
+    if task.at == at.WAIT_REPO:
         assert task.step is not None
         assert task.step.waits_for
-    if task.at == tasks.SESSION:
-        assert opened(boundary, intents.CreateSession)
-    for tab in boundary.all(Tab):
-        if tab.status is TabStatus.PENDING_SESSION_CREATE:
-            bodies = [intent.body for intent in opened(boundary, intents.CreateSession, tab)]
-            assert bodies == [intents.CreateSession(task.sandbox, tab.agent, tab.id, tab.session)]
-        if tab.status is TabStatus.CLOSING:
-            assert any(
-                intent.body == intents.Wake(f"closing:{tab.id}") for intent in opened(boundary, intents.Wake)
-            )
+    if task.at == at.SESSION:
+        assert opened(boundary, intents.CreateSession, intents.ResumeSession)
+
+
+def one_step_at_a_time(boundary: Boundary) -> None:
+    """Of what makes, looks at and ends a sandbox, only what the step asks for is open."""
+    task = the_task(boundary)
+    kinds = {type(intent.body) for intent in opened(boundary, *STEPS_OF_THE_SANDBOX)}
+    assert kinds <= {WORK.get(task.at)}
+    quiesced = [i for i in opened(boundary, intents.CollectWork) if getattr(i.body, "quiesce", False)]
+    assert bool(quiesced) == (WORK.get(task.at) is intents.CollectWork)
 
 
 def rest_has_no_work(boundary: Boundary) -> None:
-    """Where a task rests, no step is under way, and an error says why; a killed one has nothing open at all."""
+    """Where a task rests, no step is under way, and an error says why; one that is stopped has nothing open at all."""
     task = the_task(boundary)
-    resting = task.status in (TaskStatus.RUNNING, TaskStatus.ERROR, TaskStatus.KILLED)
+    resting = task.status in RESTING and task.at != at.LOOKING
     assert (task.step is None) == resting
     assert (task.failure is not None) == (task.status is TaskStatus.ERROR)
-    if resting:
-        assert not any(opened(boundary, kind) for kind in (intents.EnsureName, intents.CreateSandbox))
-        assert not any(opened(boundary, kind) for kind in (intents.EnsureAgent, intents.DestroySandbox))
-    if task.status is TaskStatus.KILLED:
+    if task.at in (at.STOPPED, at.ARCHIVED, at.KILLED):
         assert not boundary.outbox
 
 
-def work_is_not_lost(boundary: Boundary) -> None:
-    """Nothing is released while work is owed, unless the history says that it was given up by force."""
-    task = the_task(boundary)
-    given_up = any(event.kind.value == "work.given_up" for event in boundary.history)
-    if opened(boundary, intents.DestroySandbox) or (task.status is TaskStatus.KILLED and task.work_owed):
-        assert not task.work_owed or (task.force and given_up)
-    if any(tab.turn.at != "none" for tab in boundary.all(Tab)):
-        assert task.work_owed
-
-
 def sandbox_is_remembered(boundary: Boundary) -> None:
-    """As long as anything is ordered about a sandbox, the task knows that it may exist; a killed one has none."""
+    """As long as anything is ordered about a sandbox, the task knows that it may exist; archived, it has none."""
     task = the_task(boundary)
     if any(hasattr(intent.body, "sandbox") for intent in boundary.outbox.values()):
         assert task.box_ordered
-    assert not (task.status is TaskStatus.KILLED and task.box_ordered)
+    assert all(
+        getattr(intent.body, "sandbox", task.sandbox) == task.sandbox for intent in boundary.outbox.values()
+    )
+    assert not (task.at in (at.ARCHIVED, at.KILLED) and task.box_ordered)
+    assert task.box_ordered or not (task.destroy_ordered or task.box_ready or task.mark or task.work_owed)
+    if opened(boundary, intents.DestroySandbox):
+        assert task.destroy_ordered
 
 
-def branch_is_held_until_killed(boundary: Boundary) -> None:
-    """A task holds its branch from the moment it has one until it is killed."""
+def destroyed_is_over(boundary: Boundary) -> None:
+    """A sandbox whose end was ordered is neither started, looked at nor emptied again, and owes nothing."""
     task = the_task(boundary)
-    held = None if task.branch is None or task.status is TaskStatus.KILLED else task.branch
+    if task.destroy_ordered:
+        assert not task.work_owed
+        assert not opened(boundary, intents.CreateSandbox, intents.ObserveSandbox, intents.CollectWork)
+        assert not opened(boundary, intents.CreateSession, intents.ResumeSession, intents.SendPrompt)
+
+
+def turns_owe_work(boundary: Boundary) -> None:
+    """While a turn runs, work is owed."""
+    assert the_task(boundary).work_owed or all(tab.turn.at == "none" for tab in boundary.all(Tab))
+
+
+def branch_is_held_while_it_lives(boundary: Boundary) -> None:
+    """A task holds its branch from the moment it has one until it is archived or killed."""
+    task = the_task(boundary)
+    held = None if task.at in (at.ARCHIVED, at.KILLED) else task.branch
     assert (boundary.hold.branch if boundary.hold else None) == held
+
+
+def wishes_end_with_what_they_are_for(boundary: Boundary) -> None:
+    """Force, discard and the wish to go on stand only while what they were said of is under way, or failed."""
+    task = the_task(boundary)
+    assert not task.resume_wanted or task.at in (*at.STOPPED_BY, *at.STOP_FAILED)
+    assert not task.force or task.is_leaving
+    assert not task.discard or task.at not in (at.AGENT, *at.UP, at.STOPPED)
 
 
 INVARIANTS: tuple[Callable[[Boundary], None], ...] = (
     one_turn_one_prompt,
+    nothing_of_a_turn_outlives_it,
     sending_has_its_prompt,
     messages_are_accounted_for,
-    held_queue_sends_nothing,
-    one_intent_for_one_thing,
+    prompts_go_to_running_tasks,
+    free_queue_moves,
     tabs_fit_their_task,
     closed_tabs_are_over,
+    turns_need_a_session,
+    pending_sessions_are_being_made,
+    one_intent_for_one_thing,
     every_step_is_moved_by_something,
+    one_step_at_a_time,
     rest_has_no_work,
-    work_is_not_lost,
     sandbox_is_remembered,
-    branch_is_held_until_killed,
+    destroyed_is_over,
+    turns_owe_work,
+    branch_is_held_while_it_lives,
+    wishes_end_with_what_they_are_for,
 )
 
 
@@ -221,84 +327,6 @@ def check(boundary: Boundary) -> None:
         invariant(boundary)
 
 
-# From one step to the next
-
-
-def version_rises_by_one(before: Boundary, change: Change, after: Boundary) -> None:
-    """Each change raises the version by one, an ignored input does not; ids are never used again."""
-    assert after.version == before.version + (change.ignored is None)
-    assert (
-        after.runs == before.runs + len({intent.id for intent in change.ordered}) or after.runs >= before.runs
-    )
-    assert not {intent.id for intent in change.ordered} & before.outbox.keys()
-
-
-def final_is_final(before: Boundary, _change: Change, after: Boundary) -> None:
-    """Closed tabs, killed tasks and settled messages stay what they are; who is being killed stays so."""
-    for tab in before.all(Tab):
-        if tab.status is TabStatus.CLOSED:
-            assert after.get(Tab, tab.id).status is TabStatus.CLOSED
-    for message in before.all(Message):
-        if message.status in FINAL:
-            assert after.get(Message, message.id) == message
-    for task in before.all(Task):
-        assert is_ending(the_task(after)) or not is_ending(task)
-        assert task.status is not TaskStatus.KILLED or the_task(after) == task
-
-
-def nothing_held_is_sent(before: Boundary, change: Change, after: Boundary) -> None:
-    """A prompt is ordered for a free queue only."""
-    for intent in change.ordered:
-        if isinstance(intent.body, intents.SendPrompt):
-            assert not after.get(Tab, intent.body.tab_id).held
-    for tab in before.all(Tab):
-        ordered = [
-            i for i in change.ordered if isinstance(i.body, intents.SendPrompt) and i.body.tab_id == tab.id
-        ]
-        assert not (tab.held and ordered) or after.get(Tab, tab.id).messages_sent > tab.messages_sent
-
-
-def unfinished_turn_holds_the_queue(before: Boundary, _change: Change, after: Boundary) -> None:
-    """A turn that ended without completing holds the queue, unless its message is proven not to have been sent."""
-    for tab in before.all(Tab):
-        now = after.get(Tab, tab.id)
-        if (
-            tab.turn.message_id is not None
-            and now.turn.at == "none"
-            and now.last_end is not TurnEnd.COMPLETED
-        ):
-            message = after.get(Message, tab.turn.message_id)
-            may_have_arrived = message.status is MessageStatus.DELIVERED or message.reason == DELIVERY_UNKNOWN
-            assert now.held or not may_have_arrived
-            assert not now.held or message.status in (MessageStatus.DELIVERED, MessageStatus.FAILED)
-
-
-def next_run_waits(_before: Boundary, change: Change, after: Boundary) -> None:
-    """A run after a failed one comes after a pause, within the deadline of the first, and not more often than allowed."""
-    for intent in change.ordered:
-        if intent.attempt > 1:
-            assert intent.not_before is not None
-            assert intent.not_before > intent.created_at
-            assert intent.deadline_at is not None
-            assert intent.not_before < intent.deadline_at
-            assert intent.attempt <= after.figures.of(intent.body).attempts_max
-
-
-HISTORY: tuple[Callable[[Boundary, Change, Boundary], None], ...] = (
-    version_rises_by_one,
-    final_is_final,
-    nothing_held_is_sent,
-    unfinished_turn_holds_the_queue,
-    next_run_waits,
-)
-
-
-def check_step(before: Boundary, change: Change, after: Boundary) -> None:
-    """All of them."""
-    for rule in HISTORY:
-        rule(before, change, after)
-
-
 # When nothing is left to happen
 
 
@@ -306,13 +334,14 @@ def rests(boundary: Boundary) -> None:
     """With an empty outbox every record rests, and every message is settled or queued for a reason."""
     task = the_task(boundary)
     assert not boundary.outbox
-    assert (
-        task.status in (TaskStatus.RUNNING, TaskStatus.ERROR, TaskStatus.KILLED) or task.at == tasks.WAIT_REPO
-    )
+    assert task.at != at.LOOKING
+    assert task.status in RESTING or task.at == at.WAIT_REPO
     for tab in boundary.all(Tab):
         assert tab.turn.at == "none"
         assert not messages_of(boundary, tab, MessageStatus.SENDING)
-        if task.at != tasks.WAIT_REPO:
+        if task.at in (at.STOPPED, at.ARCHIVED, at.WAIT_REPO):
+            assert tab.at in ("pending_provision", "error/session", "closed")
+        else:
             assert tab.status in (TabStatus.READY, TabStatus.ERROR, TabStatus.CLOSED)
         if messages_of(boundary, tab, MessageStatus.QUEUED):
             assert tab.held or tab.status is not TabStatus.READY

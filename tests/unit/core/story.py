@@ -17,6 +17,8 @@ from taskdock.core.inputs import (
     FailureClass,
     Outcome,
     OutcomeReported,
+    PermissionOption,
+    SandboxPhase,
     SessionReady,
     Succeeded,
     TurnEnd,
@@ -26,7 +28,7 @@ from taskdock.core.inputs import (
 from taskdock.core.intents import Body, Intent
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
-from taskdock.core.tab import Tab
+from taskdock.core.tab import Permission, Tab
 from taskdock.core.task import Task
 from taskdock.testing.boundary import Boundary
 
@@ -41,6 +43,13 @@ PERMANENT = FailureClass.PERMANENT
 DEADLINE = FailureClass.DEADLINE
 
 TASK, TAB, TAB_2, MESSAGE, MESSAGE_2, REPO = "task-1", "tab-1", "tab-2", "msg-1", "msg-2", "repo-1"
+PERMISSION = "perm-1"
+OPTIONS = (PermissionOption("yes", "Allow", "allow_once"), PermissionOption("no", "Reject", "reject_once"))
+
+WINDOW_SECONDS = 20.0
+"""How long the provider of the stories may take until a create that has begun is seen."""
+SETTLED_SECONDS = WINDOW_SECONDS + 10.0
+"""After the begin of a create: from then on none can land any more."""
 
 _StoryT = TypeVar("_StoryT", bound="Story")
 
@@ -159,17 +168,19 @@ class TaskStory(Story):
         """Title and branch are settled."""
         return self.succeed(intents.EnsureName, inputs.NameEnsured("Do it", "do-it-1", "main"))
 
-    def get_sandbox(self) -> Change:
-        """The sandbox is there."""
-        return self.succeed(intents.CreateSandbox, inputs.SandboxReady(adopted=False))
+    def get_sandbox(self, *, adopted: bool = False) -> Change:
+        """The sandbox is asked for, and there."""
+        self.start(intents.CreateSandbox)
+        return self.succeed(intents.CreateSandbox, inputs.SandboxReady(adopted))
 
     def get_agent(self) -> Change:
         """The agent's server answers."""
         return self.succeed(intents.EnsureAgent, inputs.AgentReady())
 
     def get_session(self, session_id: str = "s1", tab: str = TAB) -> Change:
-        """The session of a tab is there."""
-        return self.succeed(intents.CreateSession, SessionReady(session_id, f"process of {session_id}"), tab)
+        """The session of a tab is there, a new one or the one that it had."""
+        kind = intents.CreateSession if self.open(intents.CreateSession, tab) else intents.ResumeSession
+        return self.succeed(kind, SessionReady(session_id, f"process of {session_id}"), tab)
 
     def provision(self) -> None:
         """From created to running."""
@@ -179,8 +190,8 @@ class TaskStory(Story):
         self.get_session()
 
     def provision_again(self, session_id: str = "s2") -> None:
-        """From a retried CREATE to running."""
-        self.get_sandbox()
+        """From a sandbox that is asked for once more to running."""
+        self.get_sandbox(adopted=True)
         self.get_agent()
         self.get_session(session_id)
 
@@ -212,13 +223,82 @@ class TaskStory(Story):
         work = inputs.WorkCollected(head, branch_moved=True, uncommitted=uncommitted)
         return self.succeed(intents.CollectWork, work)
 
-    def release(self) -> Change:
-        """The sandbox is gone."""
-        return self.succeed(intents.DestroySandbox, inputs.SandboxReleased())
+    def release(self, *, early: bool = False) -> Change:
+        """The sandbox is gone, and no create of it can land any more, unless that is said too `early`."""
+        self.pass_time(0.0 if early else SETTLED_SECONDS)
+        return self.succeed(intents.DestroySandbox, inputs.SandboxReleased(self.now, WINDOW_SECONDS))
 
-    def wake(self) -> Change:
-        """The time that was asked for has come."""
-        return self.succeed(intents.Wake, inputs.Woken())
+    def stop_sandbox(self, *, is_absent: bool = False, early: bool = False) -> Change:
+        """Nothing runs in the sandbox any more; one that is absent counts when no create of it can land any more."""
+        self.pass_time(0.0 if early else SETTLED_SECONDS)
+        return self.succeed(intents.StopSandbox, inputs.SandboxStopped(self.now, WINDOW_SECONDS, is_absent))
+
+    def observe(self, phase: SandboxPhase) -> Change:
+        """The provider says what the sandbox is at."""
+        return self.succeed(intents.ObserveSandbox, inputs.Observed(phase, self.now))
+
+    def find_gone(self) -> Change:
+        """The provider says twice that there is no sandbox, long enough after one another."""
+        self.observe(SandboxPhase.ABSENT)
+        self.pass_time(self.boundary.figures.absent_seconds)
+        return self.observe(SandboxPhase.ABSENT)
+
+    def lose_sandbox(self, reason: str = "it was deleted") -> Change:
+        """Somebody found the sandbox gone or failed."""
+        return self.do(inputs.SandboxLost(self.task.sandbox.name, reason))
+
+    def lose_session(self, tab: str = TAB, reason: str = "the agent's process ended") -> Change:
+        """The agent process of a tab is gone."""
+        of = self.tab(tab)
+        return self.do(inputs.SessionLost(tab, of.generation, of.session, reason))
+
+    def ask(self, tab: str = TAB, permission: str = PERMISSION) -> Change:
+        """The agent asks before it goes on with the turn of a tab."""
+        message = self.tab(tab).turn.message_id or MESSAGE
+        return self.do(inputs.PermissionAsked(tab, message, permission, "Run make?", OPTIONS))
+
+    def permission(self, permission: str = PERMISSION, tab: str = TAB) -> Permission:
+        """What the agent asked in the turn of a tab."""
+        return next(one for one in self.tab(tab).turn.permissions if one.id == permission)
+
+    def stop(self) -> Change:
+        """The user stops the task."""
+        return self.do(inputs.StopTask())
+
+    def resume(self) -> Change:
+        """The user resumes the task."""
+        return self.do(inputs.ResumeTask())
+
+    def archive(self, *, force: bool = False) -> Change:
+        """The user archives the task."""
+        return self.do(inputs.ArchiveTask(force))
+
+    def unarchive(self) -> Change:
+        """The user takes the task out of the archive."""
+        return self.do(inputs.UnarchiveTask())
+
+    def kill(self, *, force: bool = False) -> Change:
+        """The user kills the task."""
+        return self.do(inputs.KillTask(force))
+
+    def retry(self, *, discard: bool = False) -> Change:
+        """The user retries the task."""
+        return self.do(inputs.RetryTask(discard))
+
+    def wake(self, reason: str = "") -> Change:
+        """The time that was asked for has come: the first that was asked for, or the first for this reason."""
+        intent = next(
+            intent
+            for intent in self.open(intents.Wake)
+            if isinstance(intent.body, intents.Wake) and intent.body.reason.startswith(reason)
+        )
+        running = self.boundary.running.get(intent.id)
+        return self._report(running or self.boundary.claim(intent.id, self.now), Succeeded(inputs.Woken()))
+
+    def reasons(self) -> list[str]:
+        """What for the clock is set, each by its first word."""
+        bodies = [intent.body for intent in self.open(intents.Wake)]
+        return [body.reason.partition(":")[0] for body in bodies if isinstance(body, intents.Wake)]
 
 
 @mutable

@@ -1,315 +1,247 @@
 """Walk: a task led at random through commands, outcomes, losses, crashes, repetitions and time.
 
 Owns: `TaskWalk`, which plays a script of numbers; every list of numbers is a valid script, 0 does nothing.
-Never: an outcome that the outside could not produce: what was sent is not reported as not sent.
-Reads as: test_walk.py draws a script -> `TaskWalk.play` -> `Boundary` -> invariants.py after each step.
+Never: an outcome that the outside could not produce; what is really there is kept in world.py.
+Reads as: test_walk.py draws a script -> `TaskWalk.play` -> `Boundary` and `World` -> the invariants after each step.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-from taskdock.core import intents
+from attrs import evolve, frozen
+
+from taskdock.core import inputs, intents
 from taskdock.core.change import Change
 from taskdock.core.errors import CommandRejected
 from taskdock.core.inputs import (
-    CloseTab,
     Delivered,
     Failed,
     FailureClass,
     Input,
-    KillTask,
-    OpenTab,
     Outcome,
     OutcomeReported,
-    Progressed,
-    RepoFailed,
     RepoReady,
-    RetryTab,
-    RetryTask,
-    SandboxLost,
-    SendMessage,
-    SessionLost,
-    SessionReady,
+    SandboxPhase,
     Started,
     Succeeded,
-    Value,
 )
 from taskdock.core.intents import Intent
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
-from unit.core import invariants
+from taskdock.core.task import Task
+from unit.core import invariants, invariants_step
 from unit.core.invariants import the_task
-from unit.core.product import VALUES
 from unit.core.story import TaskStory
+from unit.core.world import Box, World, lands_within
 
 Script = Sequence[tuple[int, int]]
 """What happens next, and which of the possible ones: each number is taken modulo what there is to choose from."""
 
 BEGINS = (intents.SendPrompt, intents.EnsureName, intents.CreateSandbox)
+CALLS = (intents.SendPrompt, intents.CreateSandbox)
+"""What may only be called once a Started was accepted."""
 NOT_SENT = (FailureClass.TRANSIENT, FailureClass.UNREACHABLE)
-TABS_MAX, MESSAGES_MAX = 4, 12
-THINGS_MAX = 300
+THINGS_MAX = 400
 """What may happen until a task that meets no more faults has come to rest."""
 
 _T = TypeVar("_T")
 
 
+@frozen
+class Begun:
+    """An execution that has said that it begins: when, whether that was accepted, and whether it has called since."""
+
+    at: datetime
+    accepted: bool
+    called: bool = False
+
+
 class TaskWalk:
-    """One task, its user, its executors and its provider, all of them led by a script."""
+    """One task and what is outside of it, led by hand: the moves of the script stand in moves.py."""
 
     def __init__(self, story: TaskStory) -> None:
         self.boundary = story.boundary
         self.now = story.now
         self.log: list[str] = []
+        self.world = World()
         self._choice = 0
         self._sessions = 100
-        self._said: list[Input] = []
-        begun = [intent.body for intent in self.boundary.outbox.values() if intent.started]
-        self._sent = {body.message_id for body in begun if isinstance(body, intents.SendPrompt)}
+        self.said: list[Input] = []
+        started = [intent for intent in self.boundary.outbox.values() if intent.started]
+        self.begun = {(i.id, i.issue): Begun(self.now, accepted=True, called=True) for i in started}
+        self.sent = {i.body.message_id for i in started if isinstance(i.body, intents.SendPrompt)}
         """The messages that really went out."""
-        self._begun = {(i.id, i.issue) for i in self.boundary.outbox.values() if i.started}
-        """The executions that have said that they begin, which each does once."""
-        self._sent |= {message.id for message in self.boundary.all(Message) if message.at == "delivered"}
+        self.sent |= {message.id for message in self.boundary.all(Message) if message.at == "delivered"}
+        self._build_what_is_there()
 
-    def play(self, script: Script) -> None:
-        """Play a script, then let it come to rest without faults, then kill it."""
-        for what, which in script:
-            move = MOVES[what % len(MOVES)]
-            self._choice = which
-            if move is not None:
-                move(self)
-        self._come_to_rest()
-        invariants.rests(self.boundary)
-        self._feed(KillTask(force=True))
-        self._come_to_rest()
-        assert the_task(self.boundary).at == "killed"
+    def _build_what_is_there(self) -> None:
+        """The sandbox as the script of the situation left it, with a commit that nobody has collected where work is owed."""
+        task = the_task(self.boundary)
+        if task.mark is None:
+            return
+        phase = SandboxPhase.STOPPED if task.at == "stopped" else SandboxPhase.RUNNING
+        up = phase is SandboxPhase.RUNNING
+        commits = {1} if task.work_owed else set()
+        self.world.made = 1
+        self.world.boxes[task.sandbox.name] = Box(phase, commits, task.mark, has_agent=up, has_prompt=up)
+        self.world.end_turn(task.sandbox.name, self.now)
+
+    @property
+    def task(self) -> Task:
+        """The task as it stands."""
+        return the_task(self.boundary)
+
+    def tabs(self) -> list[Tab]:
+        """All its tabs."""
+        return self.boundary.all(Tab)
+
+    def choose(self, which: int) -> None:
+        """Set the number that the next choices are made by."""
+        self._choice = which
+
+    def pick(self, options: Sequence[_T]) -> _T:
+        """One of the options, as the script says; the rest of the number serves the next choice."""
+        self._choice, index = divmod(self._choice, len(options))
+        return options[index]
 
     # One step
 
-    def _feed(self, input_: Input) -> Change | None:
+    def feed(self, input_: Input) -> Change | None:
         """Feed an input, and check everything that must hold from here to there and afterwards; None when rejected."""
-        self.now += timedelta(milliseconds=1)
-        self.log.append(repr(input_))
-        before = self.boundary.copy()
+        self.let_pass(0.001)
+        self.log.append(f"{self.task.at}: {input_!r}")
+        before, sandbox = self.boundary.copy(), self.task.sandbox.name
         try:
             change = self.boundary.step(input_, self.now)
         except CommandRejected:
             assert self.boundary == before
             return None
-        invariants.check_step(before, change, self.boundary)
+        if any(event.kind.value == "turn.ended" for event in change.history):
+            self.world.end_turn(sandbox, self.now)
+        invariants_step.check_step(before, change, self.boundary)
         invariants.check(self.boundary)
+        self.world.check(self.task.at)
         return change
 
-    def _say(self, input_: Input) -> None:
-        """Feed a fact, and remember it to be repeated."""
-        self._said.append(input_)
-        self._feed(input_)
+    def let_pass(self, seconds: float) -> None:
+        """Time passes; what was on its way arrives."""
+        self.now += timedelta(seconds=seconds)
+        self.world.pass_to(self.now)
+        self.world.check(self.task.at)
 
-    def _report(self, intent: Intent, outcome: Outcome) -> None:
+    def say(self, input_: Input) -> None:
+        """Feed a fact; one that changed something is remembered to be repeated."""
+        change = self.feed(input_)
+        if change is not None and change.ignored is None:
+            self.said.append(input_)
+
+    def report(self, intent: Intent, outcome: Outcome) -> None:
         """Report an outcome, and end the execution."""
-        self._say(OutcomeReported(intent.id, intent.issue, outcome))
+        self.say(OutcomeReported(intent.id, intent.issue, outcome))
         self.boundary.end(intent)
 
-    def _pick(self, options: Sequence[_T]) -> _T:
-        """One of the options, as the script says; the rest of the number serves the next choice."""
-        self._choice, index = divmod(self._choice, len(options))
-        return options[index]
+    # Executions
 
-    # What the outside does
+    def running(self, *kinds: type[intents.Body]) -> list[Intent]:
+        """What is being executed, as it was claimed."""
+        return [i for i in self.boundary.running.values() if not kinds or isinstance(i.body, kinds)]
 
-    def claim(self) -> None:
-        """A worker takes an intent."""
-        if claimable := self.boundary.claimable(self.now):
-            self.boundary.claim(self._pick(claimable).id, self.now)
+    def begin(self, intent: Intent, *, calls: bool) -> None:
+        """Say that it begins, once; if that is accepted and it calls, then its call goes out, and no message twice."""
+        key = (intent.id, intent.issue)
+        if not isinstance(intent.body, BEGINS):
+            return
+        if key not in self.begun:
+            change = self.feed(Started(*key))
+            self.begun[key] = Begun(self.now, change is not None and change.ignored is None)
+        begun = self.begun[key]
+        may_call = begun.accepted and not begun.called and self.now - begun.at < timedelta(seconds=10)
+        if calls and may_call:
+            self.begun[key] = evolve(begun, called=True)
+            self._call(intent)
 
-    def go_on(self) -> None:
-        """The next few intents are carried out without a fault."""
-        for _ in range(self._pick((1, 2, 3, 5))):
-            self._carry_out_next()
+    def _call(self, intent: Intent) -> None:
+        if isinstance(intent.body, intents.CreateSandbox):
+            self.world.call_create(
+                intent.body.sandbox.name, lands_within(self.now, self.pick((0.0, 0.5, 1.0)))
+            )
+        if isinstance(intent.body, intents.SendPrompt):
+            box = self.world.boxes.get(intent.body.sandbox.name)
+            # An execution that finds its prompt begun before looks for it instead of sending it.
+            may_be_out = intent.started and intent.body.message_id in self.sent
+            if box is not None and box.has_agent and not may_be_out:
+                assert intent.body.message_id not in self.sent, "sent twice"
+                self.sent.add(intent.body.message_id)
+                box.has_prompt = True
 
-    def begin(self) -> None:
-        """A worker says that it begins, and perhaps gets to calling."""
-        if running := self._running(*BEGINS):
-            self._begin(self._pick(running), calls=self._pick((True, True, False)))
+    def has_called(self, intent: Intent) -> bool:
+        """Whether this execution may do what it is for."""
+        begun = self.begun.get((intent.id, intent.issue))
+        return not isinstance(intent.body, CALLS) or (begun is not None and begun.called)
 
-    def succeed(self) -> None:
-        """A worker reports what it was asked for, in one of its forms; a turn ends only if it was begun."""
-        if running := self._running():
-            intent = self._pick(running)
-            value = self._fresh(intent, self._pick(VALUES[type(intent.body)]))
-            if not isinstance(intent.body, intents.SendPrompt) or self._is_under_way(intent):
-                self._report(intent, Succeeded(value))
+    def is_under_way(self, intent: Intent) -> bool:
+        """Whether its message has gone out."""
+        return isinstance(intent.body, intents.SendPrompt) and intent.body.message_id in self.sent
 
-    def fail(self) -> None:
-        """A worker reports a failure; that nothing was sent only if nothing was."""
-        if running := self._running():
-            intent, failure = self._pick(running), self._pick(tuple(FailureClass))
-            if not (failure in NOT_SENT and self._is_under_way(intent)):
-                self._report(intent, Failed(failure, "it broke", self._pick((None, None, 2.0, 90.0))))
+    def carry_out(self, intent: Intent) -> Outcome:
+        """Do what an execution is for, and say what came of it."""
+        if not self.has_called(intent):
+            return Failed(FailureClass.TRANSIENT, "not_called")
+        if isinstance(intent.body, intents.SendPrompt) and not self.is_under_way(intent):
+            return Failed(FailureClass.UNREACHABLE, "connection refused")
+        outcome = self.world.carry_out(intent.body, self.now)
+        if self.is_under_way(intent) and isinstance(outcome, Failed):
+            return Failed(FailureClass.UNKNOWN, "the connection broke")
+        if isinstance(outcome, Succeeded) and isinstance(outcome.value, inputs.SessionReady):
+            self._sessions += 1
+            session_id = getattr(intent.body, "session_id", f"s{self._sessions}")
+            return Succeeded(inputs.SessionReady(session_id, f"p{self._sessions}"))
+        return outcome
 
-    def deliver(self) -> None:
-        """The agent has what was sent to it, and somebody notices, maybe not for the first time."""
-        for intent in self._running(intents.SendPrompt):
-            if self._is_under_way(intent):
-                self._say(Delivered(intent.id, intent.issue))
-
-    def progress(self) -> None:
-        """A worker says how far it is."""
-        if running := self._running():
-            intent = self._pick(running)
-            self._feed(Progressed(intent.id, intent.issue, "half way"))
-
-    def answer_for_repo(self) -> None:
-        """The repo answers the question that the task asked last, or one that it asked before."""
-        ask = the_task(self.boundary).ask - self._pick((0, 0, 1))
-        ready, failed = RepoReady(ask), RepoFailed(ask, "no such remote")
-        self._say(ready if self._pick((True, True, False)) else failed)
-
-    # Faults
-
-    def lose_session(self) -> None:
-        """An agent process ends."""
-        if tabs := [tab for tab in self._tabs() if tab.session_id is not None]:
-            tab = self._pick(tabs)
-            self._say(SessionLost(tab.id, tab.generation, tab.session, "the agent's process ended"))
-
-    def lose_sandbox(self) -> None:
-        """The sandbox goes."""
-        self._feed(SandboxLost(the_task(self.boundary).sandbox.name, "it was deleted"))
-
-    def crash(self) -> None:
-        """The process is killed: nothing runs any more, and what was claimed is claimed again."""
-        self.log.append("crash")
-        self.boundary.restart()
-
-    def repeat(self) -> None:
-        """What was said before is said again: nothing changes."""
-        if self._said:
-            change = self._feed(self._pick(self._said))
-            assert change is not None
-            assert change.ignored
-
-    def pass_time(self) -> None:
-        """Time passes."""
-        seconds = self._pick((0.5, 5.0, 10.0, 60.0, 600.0))
-        self.log.append(f"{seconds} s pass")
-        self.now += timedelta(seconds=seconds)
-
-    # The user
-
-    def send(self) -> None:
-        """The user sends a message to some tab."""
-        if (message := self._next_message()) is not None:
-            self._feed(SendMessage(self._pick(self._tabs()).id, message, "More, please."))
-
-    def open_tab(self) -> None:
-        """The user opens one more tab, with a first message or without."""
-        number = len(self._tabs()) + 1
-        if number <= TABS_MAX:
-            message = self._pick((None, self._next_message()))
-            self._feed(OpenTab(f"tab-{number}", message_id=message, prompt="Go." if message else None))
-
-    def close_tab(self) -> None:
-        """The user closes some tab."""
-        self._feed(CloseTab(self._pick(self._tabs()).id, force=self._pick((False, True))))
-
-    def retry_tab(self) -> None:
-        """The user retries some tab."""
-        self._feed(RetryTab(self._pick(self._tabs()).id))
-
-    def retry_task(self) -> None:
-        """The user retries the task."""
-        self._feed(RetryTask())
-
-    def kill(self) -> None:
-        """The user kills the task."""
-        self._feed(KillTask(force=self._pick((False, True))))
-
-    # Without faults
-
-    def _come_to_rest(self) -> None:
-        """Carry everything out, in order, until nothing is open; a bounded number of things."""
-        for _ in range(THINGS_MAX):
-            if not self.boundary.outbox and not self.boundary.running:
-                return
-            if not self._carry_out_next():
-                self.now += timedelta(seconds=60)
-        raise AssertionError(f"not at rest after {THINGS_MAX} things: {list(self.boundary.outbox.values())}")
-
-    def _carry_out_next(self) -> bool:
+    def carry_out_next(self) -> bool:
         """Do what the next intent asks for, from wherever it stands; False when none can be carried out now."""
-        waiting = [*self._running(), *self.boundary.claimable(self.now)]
+        waiting = [*self.running(), *self.boundary.claimable(self.now)]
         if not waiting:
             return False
         intent = waiting[0]
         if intent.id not in self.boundary.running:
             intent = self.boundary.claim(intent.id, self.now)
-        self._begin(intent, calls=True)
-        if isinstance(intent.body, intents.SendPrompt):
-            self._say(Delivered(intent.id, intent.issue))
-        self._report(intent, Succeeded(self._fresh(intent, VALUES[type(intent.body)][0])))
+        self.begin(intent, calls=True)
+        if self.is_under_way(intent):
+            self.say(Delivered(intent.id, intent.issue))
+        self.report(intent, self.carry_out(intent))
         return True
 
-    # What the outside knows
+    # Without faults
 
-    def _begin(self, intent: Intent, *, calls: bool) -> None:
-        """Say that it begins; if that is accepted and it calls, its message goes out, and none goes out twice."""
-        if not isinstance(intent.body, BEGINS) or (intent.id, intent.issue) in self._begun:
-            return
-        self._begun.add((intent.id, intent.issue))
-        maybe_sent = intent.started
-        change = self._feed(Started(intent.id, intent.issue))
-        accepted = change is not None and change.ignored is None
-        if not (accepted and calls and isinstance(intent.body, intents.SendPrompt)):
-            return
-        # An execution that finds its prompt begun before looks for it instead of sending it.
-        if not (maybe_sent and intent.body.message_id in self._sent):
-            assert intent.body.message_id not in self._sent, "sent twice"
-            self._sent.add(intent.body.message_id)
+    def come_to_rest(self) -> None:
+        """Carry everything out, in order, until nothing is open and nobody finds anything amiss; a bounded number of things."""
+        for _ in range(THINGS_MAX):
+            if not self.boundary.outbox and not self.boundary.running:
+                if not self._is_swept():
+                    return
+            elif not self.carry_out_next():
+                self.let_pass(30.0)
+        raise AssertionError(f"not at rest after {THINGS_MAX} things: {list(self.boundary.outbox.values())}")
 
-    def _is_under_way(self, intent: Intent) -> bool:
-        return isinstance(intent.body, intents.SendPrompt) and intent.body.message_id in self._sent
+    def _is_swept(self) -> bool:
+        """Somebody looks over all sandboxes and repos now and then; whether that is news to the task."""
+        box = self.world.boxes.get(self.task.sandbox.name)
+        if self.task.at == "running" and (box is None or box.phase is not SandboxPhase.RUNNING):
+            return self.feed(inputs.SandboxLost(self.task.sandbox.name, "found by the sweep")) is not None
+        if self.task.at == "init_enqueue_provision/wait_repo":
+            return self.feed(RepoReady(self.task.ask)) is not None
+        return False
 
-    def _running(self, *kinds: type[intents.Body]) -> list[Intent]:
-        """What is being executed, as it was claimed."""
-        return [i for i in self.boundary.running.values() if not kinds or isinstance(i.body, kinds)]
+    def check_rest(self) -> None:
+        """What must hold when nothing is left to happen, here and outside."""
+        invariants.rests(self.boundary)
+        self.let_pass(600.0)
+        self.world.check_work(self._is_told)
 
-    def _tabs(self) -> list[Tab]:
-        return self.boundary.all(Tab)
-
-    def _next_message(self) -> str | None:
-        number = len(self.boundary.all(Message)) + 1
-        return f"message {number}" if number <= MESSAGES_MAX else None
-
-    def _fresh(self, intent: Intent, value: Value) -> Value:
-        """No two sessions have one id."""
-        if not isinstance(intent.body, intents.CreateSession):
-            return value
-        self._sessions += 1
-        return SessionReady(f"s{self._sessions}", f"p{self._sessions}")
-
-
-_WEIGHTS: tuple[tuple[int, Callable[[TaskWalk], None] | None], ...] = (
-    (4, None),
-    (10, TaskWalk.go_on),
-    (12, TaskWalk.claim),
-    (8, TaskWalk.begin),
-    (12, TaskWalk.succeed),
-    (10, TaskWalk.fail),
-    (4, TaskWalk.deliver),
-    (1, TaskWalk.progress),
-    (3, TaskWalk.answer_for_repo),
-    (3, TaskWalk.lose_session),
-    (2, TaskWalk.lose_sandbox),
-    (2, TaskWalk.crash),
-    (4, TaskWalk.repeat),
-    (6, TaskWalk.pass_time),
-    (6, TaskWalk.send),
-    (3, TaskWalk.open_tab),
-    (3, TaskWalk.close_tab),
-    (3, TaskWalk.retry_tab),
-    (5, TaskWalk.retry_task),
-    (3, TaskWalk.kill),
-)
-MOVES = tuple(move for weight, move in _WEIGHTS for _ in range(weight))
+    def _is_told(self, sandbox: str, seen_at: datetime) -> bool:
+        """Whether the history has a word about what was lost; a task that rests in error has not looked for it yet."""
+        may_be_there = self.task.sandbox.name == sandbox and self.task.status.value in ("error", "stopped")
+        words = [e.at for e in self.boundary.history if e.kind.value in ("sandbox.lost", "work.given_up")]
+        return may_be_there or any(at >= seen_at for at in words)

@@ -66,7 +66,7 @@ class SandboxAgentGateway:
     ) -> None:
         self._programs = programs or ProgramCache(cache_dir)
         self._catalogue = Catalogue(tuple(agents)) if python is None else Catalogue(tuple(agents), python)
-        self._clients: dict[str, httpx.AsyncClient] = {}
+        self._clients: dict[tuple[str, Path | None], httpx.AsyncClient] = {}
         self._making_client = anyio.Lock()
         self._removing = anyio.Lock()
         self._sending: dict[str, set[anyio.CancelScope]] = {}
@@ -290,12 +290,18 @@ class SandboxAgentGateway:
         return Line(AgentServer(await self._client(endpoint), endpoint), server_id)
 
     async def _client(self, endpoint: Endpoint) -> httpx.AsyncClient:
-        """Share one client per kind of endpoint: loopback ones need no certificates, which take 200 ms to load."""
-        scheme = httpx.URL(endpoint.url).scheme
+        """Share one client per kind of endpoint: loopback ones need no certificates, which take 200 ms to load.
+
+        Each unix socket has a client of its own, forgotten once the socket is gone.
+        """
+        key = (httpx.URL(endpoint.url).scheme, endpoint.uds)
         async with self._making_client:
-            if scheme not in self._clients:
-                self._clients[scheme] = await to_thread.run_sync(_make_client, scheme)
-            return self._clients[scheme]
+            if key not in self._clients:
+                self._clients[key] = await to_thread.run_sync(_make_client, *key)
+                for scheme, uds in list(self._clients):
+                    if uds is not None and not uds.exists():
+                        del self._clients[scheme, uds]
+            return self._clients[key]
 
 
 def _ask_prefix(conversation: Conversation) -> str:
@@ -303,9 +309,13 @@ def _ask_prefix(conversation: Conversation) -> str:
     return f"g{conversation.generation}-s{conversation.session}-"
 
 
-def _make_client(scheme: str) -> httpx.AsyncClient:
+def _make_client(scheme: str, uds: Path | None) -> httpx.AsyncClient:
     is_plain = scheme == "http"
-    # As many connections as conversations: each stream holds one, so a limit would be a deadlock.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    # As many connections as conversations: each stream holds one, so a limit would be a deadlock. Over a unix socket none
+    # is kept idle: a new one costs nothing, and the client can be forgotten without closing it under a request.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20 if uds is None else 0)
+    if uds is not None:
+        transport = httpx.AsyncHTTPTransport(verify=False, uds=str(uds), limits=limits)
+        return httpx.AsyncClient(transport=transport, trust_env=False)
     # A proxy of the environment leads out, never to a sandbox on this host.
     return httpx.AsyncClient(verify=not is_plain, trust_env=not is_plain, limits=limits)

@@ -29,6 +29,7 @@ def place_files(folder: SandboxFolder, files: Sequence[ProgramFile]) -> None:
 
     Raises: `Permanent` for a path that leads out of the home, or a file that is not one of bytes and program.
     """
+    folder.add_programs([file.host_path for file in files if file.host_path is not None])
     for leftover in folder.incoming.iterdir():
         leftover.unlink()
     for file in files:

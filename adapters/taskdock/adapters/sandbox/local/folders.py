@@ -10,13 +10,18 @@ Reads as: provider.py -> `SandboxFolders` -> guard.py, records.py, removal.py.
         home/                       HOME of everything inside; home/checkout is the task's checkout
         home/.taskdock/             for what we place
         services/<service>.json     one start of a service; <service>.log is its output
+        runs/<incarnation>.json     the namespace of a command
+        lock                        held by the first process of each namespace
+        programs                    programs of the host that are linked in the home
+        groups                      control groups that were made for it (limits.py)
         incoming/                   files on their way into the home
+    <root>/.bridges/<incarnation>   a service's socket (bridges.py)
     <root>/.trash/<name>~<random>/  a sandbox whose processes have ended, being removed
 """
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +64,32 @@ class SandboxFolder:
     def incoming(self) -> Path:
         """Where a file is written before it is renamed into the home."""
         return self.path / "incoming"
+
+    @property
+    def lock(self) -> Path:
+        """What the first process of each namespace holds."""
+        return self.path / "lock"
+
+    @property
+    def runs(self) -> Path:
+        """Where the namespaces of commands are written down."""
+        return self.path / "runs"
+
+    def programs(self) -> list[Path]:
+        """List the programs of the host that were put into the home, to be readable in a namespace."""
+        return _listed(self.path / "programs")
+
+    def add_programs(self, programs: Sequence[Path]) -> None:
+        """Remember programs of the host, before links to them are put into the home. Under the guard."""
+        _add(self.path / "programs", programs)
+
+    def groups(self) -> list[Path]:
+        """List the control groups that were made for the sandbox."""
+        return _listed(self.path / "groups")
+
+    def add_groups(self, groups: Sequence[Path]) -> None:
+        """Remember control groups, before they are made. Also under a shared guard: the same ones may be added twice."""
+        _add(self.path / "groups", groups)
 
     def service_record(self, service: str) -> Path:
         """Where the current start of a service is written down. Raises: `Permanent` for a name that is no file name."""
@@ -110,8 +141,9 @@ class SandboxFolder:
         # The home comes last and whole, so that its presence means that everything else is there.
         home = self.home if self.home.is_dir() else self.path / "home.new"
         inside = [home / name for name in ("checkout", ".taskdock", ".tmp", ".run")]
-        for folder in (self.incoming, self.path / "services", home, *inside):
+        for folder in (self.incoming, self.path / "services", self.runs, home, *inside):
             folder.mkdir(mode=0o700, exist_ok=True)
+        self.lock.touch(mode=0o600)
         if home != self.home:
             home.rename(self.home)
 
@@ -155,6 +187,11 @@ class SandboxFolders:
     def _trash(self) -> Path:
         return self.root / ".trash"
 
+    @property
+    def bridges(self) -> Path:
+        """Where the sockets of services without a network of ours are."""
+        return self.root / ".bridges"
+
     def at(self, name: str) -> SandboxFolder:
         """Return the folder of that name, there or not. Raises: `Permanent` for a name that is no file name."""
         return SandboxFolder(self.root / checked_name(name))
@@ -195,6 +232,23 @@ def checked_name(name: str) -> str:
             f"{name!r} is no name for a sandbox or a service: letters, digits, dot, dash, underscore."
         )
     return name
+
+
+def _listed(file: Path) -> list[Path]:
+    try:
+        return [Path(one) for one in file.read_text().split("\0") if one]
+    except FileNotFoundError:
+        return []
+
+
+def _add(file: Path, paths: Sequence[Path]) -> None:
+    known = _listed(file)
+    wanted = list(dict.fromkeys([*known, *paths]))
+    if wanted != known:
+        # Of a name of its own, since holders of a shared guard may write at the same time.
+        aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+        aside.write_text("\0".join(str(path) for path in wanted))
+        aside.rename(file)
 
 
 def _whose(record: SandboxRecord) -> str:

@@ -1,6 +1,6 @@
-"""Local provider: sandboxes of level `process`, one folder and its processes each, on this machine.
+"""Local provider: sandboxes on this machine, one folder and its processes each.
 
-Owns: `LocalProcessSandboxes`, both sandbox ports in one object, and what the level does not hold.
+Owns: `LocalSandboxes`, both sandbox ports in one object.
 Never: a blocking call in the event loop; anything in memory that the next process would miss (all is on disk).
 Reads as: services/executors -> this -> folders.py, services.py, commands.py, files.py in worker threads.
 """
@@ -14,16 +14,21 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 from attrs import evolve
 
+from taskdock.adapters.sandbox.local.bridges import Bridges
 from taskdock.adapters.sandbox.local.commands import LocalCommands
-from taskdock.adapters.sandbox.local.ending import end_processes
+from taskdock.adapters.sandbox.local.ending import end_holders, end_processes
 from taskdock.adapters.sandbox.local.environment import marks
 from taskdock.adapters.sandbox.local.failures import as_port_error
 from taskdock.adapters.sandbox.local.files import place_files, read_file
 from taskdock.adapters.sandbox.local.folders import SandboxFolder, SandboxFolders
 from taskdock.adapters.sandbox.local.guard import held
 from taskdock.adapters.sandbox.local.health import await_health
-from taskdock.adapters.sandbox.local.process_table import ProcessTable
+from taskdock.adapters.sandbox.local.levels import Ground, Level, prepare
+from taskdock.adapters.sandbox.local.limits import release
+from taskdock.adapters.sandbox.local.lock import holder
+from taskdock.adapters.sandbox.local.process_table import ProcessKey, ProcessTable
 from taskdock.adapters.sandbox.local.records import SandboxRecord
+from taskdock.adapters.sandbox.local.runs import forget_ended, runs
 from taskdock.adapters.sandbox.local.services import LocalServices
 from taskdock.core.errors import Permanent
 from taskdock.ports.sandbox import (
@@ -48,45 +53,44 @@ _REASONS = MappingProxyType(
         Phase.STOPPING: "Some of its processes still run: stop it again.",
     }
 )
-_NOT_ENFORCED = (
-    "Whatever runs inside reads and changes every file that your user may, linked programs and other sandboxes too.",
-    "It sees and can signal all processes of your user, and reaches the network and every port of this machine.",
-    "Memory, processor time, number of processes and disk space are not limited; a service's output is cut to 1 MiB"
-    " only when it is asked for again.",
-    "A process that leaves its session, outlives its parent and changes its environment may be missed at the end.",
-)
-_WITHOUT_PROC = (
-    "This system has no process table in /proc: services cannot be run, and of a command only its process group is"
-    " ended. Only Linux is tested.",
-)
 
 
-class LocalProcessSandboxes:
+class LocalSandboxes:
     """`SandboxProvider` and `SandboxAccess` over folders below `root`, for the user that runs this process.
 
     Several of these, in one process or in many, may share a root: the guard of each sandbox decides. All keep nothing
     but threads and open files, so any of them can be killed at any moment and the next goes on where it stopped.
-    `place` names this machine; `now` gives aware times. Raises only `PortError`s.
+    `place` names this machine; `now` gives aware times; `ground` is the level (levels.py), `process` unless said
+    otherwise; `id` is the name that tasks know the provider by. Raises only `PortError`s.
     """
 
-    id = "local"
-
     def __init__(
-        self, root: Path, place: str, now: Callable[[], datetime], *, table: ProcessTable | None = None
+        self,
+        root: Path,
+        place: str,
+        now: Callable[[], datetime],
+        *,
+        ground: Ground | None = None,
+        id: str = "local",  # noqa: A002 - as the port calls it
+        table: ProcessTable | None = None,
     ) -> None:
+        self.id = id
         self._now = now
         self._table = table or ProcessTable()
+        self._ground = ground or prepare(Level.PROCESS, table=self._table)
         self._folders = SandboxFolders(root.absolute())
         # Of its own, so that threads which wait for a guard never hold up the rest of the host's program.
         self._limiter = CapacityLimiter(_THREADS_MAX)
-        self._services = LocalServices(self._table)
-        self._commands = LocalCommands(self._table, self._limiter)
+        launcher = self._ground.launcher
+        self._services = LocalServices(self._table, launcher, Bridges(self._folders.bridges))
+        self._commands = LocalCommands(self._table, launcher, self._limiter)
         self.capabilities = Capabilities(
             place=place,
-            isolation="process",
+            isolation=self._ground.level.value,
             create_window_seconds=0.0,
             stop_keeps_files=True,
-            not_enforced=_NOT_ENFORCED if self._table.available else _NOT_ENFORCED + _WITHOUT_PROC,
+            limits=self._ground.limits,
+            not_enforced=self._ground.not_enforced,
         )
 
     async def ensure(self, spec: SandboxSpec) -> Observation:
@@ -141,7 +145,7 @@ class LocalProcessSandboxes:
         doing = f"start {service.name} in {ref.name}"
         record = await self._in_thread(doing, lambda: self._services.settle(folder, service))
         with as_port_error(doing):
-            verdict = await await_health(self._table, record, service)
+            verdict = await await_health(self._table, record, service, self._services.bridge_of(record))
         address = verdict.address
         if address is None:
             raise await self._in_thread(doing, lambda: self._services.give_up(folder, record, verdict.wrong))
@@ -203,13 +207,17 @@ class LocalProcessSandboxes:
                 # First the mark, then the end: whoever gets the guard after a crash in between starts nothing.
                 folder.mark(record, is_stopped=True)
                 self._end_all(folder, record)
-                for leftover in folder.service_records():
-                    leftover.unlink(missing_ok=True)
+                self._services.forget(folder)
                 folder.mark(evolve(record, is_stopped=True), is_stopped=is_stopped)
         return self._observe(folder)
 
     def _end_all(self, folder: SandboxFolder, record: SandboxRecord) -> None:
-        end_processes(self._table, marks(record.marker), self._services.leaders(folder))
+        end_processes(self._table, marks(record.marker), self._leaders(folder))
+        end_holders(folder.lock)
+        forget_ended(folder, self._table)
+
+    def _leaders(self, folder: SandboxFolder) -> list[ProcessKey]:
+        return [*self._services.leaders(folder), *runs(folder)]
 
     def _destroy(self, folder: SandboxFolder, owner: str) -> Observation:
         with held(folder.path) as there:
@@ -219,6 +227,8 @@ class LocalProcessSandboxes:
                 record = folder.read()
                 if record is not None:
                     self._end_all(folder, record)
+                    self._services.forget(folder)
+                    release(folder)
                 self._folders.discard(folder)
         for discarded in self._folders.discarded(folder.name):
             discarded.refuse_foreign(owner)
@@ -240,7 +250,8 @@ class LocalProcessSandboxes:
         return Observation(ref, phase, read_at, reason=reason, labels=labels, created_at=created_at)
 
     def _runs(self, folder: SandboxFolder, record: SandboxRecord) -> bool:
-        return bool(self._table.family(marks(record.marker), self._services.leaders(folder)))
+        family = self._table.family(marks(record.marker), self._leaders(folder))
+        return bool(family) or holder(folder.lock) is not None
 
     def _owned(self, owner: str) -> list[Observation]:
         discarded = {self._folders.name_before(one) for one in self._folders.discarded()}
