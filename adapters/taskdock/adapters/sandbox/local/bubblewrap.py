@@ -17,6 +17,7 @@ import select
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from taskdock.adapters.sandbox.local import children
 from taskdock.adapters.sandbox.local.ending import kill_at_once
@@ -25,7 +26,7 @@ from taskdock.adapters.sandbox.local.launching import Born, Order
 from taskdock.adapters.sandbox.local.limits import Limits
 from taskdock.adapters.sandbox.local.namespace import INSIDE, OURS, bwrap_argv, interpreter
 from taskdock.adapters.sandbox.local.patience import Patience
-from taskdock.adapters.sandbox.local.process_table import ProcessTable
+from taskdock.adapters.sandbox.local.process_table import ProcessKey, ProcessTable
 from taskdock.core.errors import Permanent, Transient
 
 START_SECONDS = 20.0
@@ -65,7 +66,7 @@ class BubblewrapLauncher:
                     end.close()
                 born = self._born(child, _first_pid(_heard(who, patience, until=b"}")))
                 _judge(_heard(said, patience, until=b"h"), order.argv, child)
-                self._limits.apply(order.folder, self._table.family(frozenset(), born.leaders[1:]))
+                self._limits.apply(order.folder, self._inhabitants(born.leaders[-1]))
                 write_down(born)
                 _give(order_pipe, line, patience)
                 _judge(_heard(said, patience), order.argv, child)
@@ -91,24 +92,29 @@ class BubblewrapLauncher:
             raise Transient("The sandbox's namespace could not be made.", log_tail=_tail(child))
         return born
 
+    def _inhabitants(self, first: ProcessKey) -> list[int]:
+        """Who is in the namespace while inside.py waits: the first process and its child."""
+        told = Path(f"/proc/{first.pid}/task/{first.pid}/children")
+        if told.exists():
+            return [first.pid, *(int(pid) for pid in told.read_text().split())]
+        # Not every kernel has that file.
+        return list(self._table.family(frozenset(), (first,)))
+
 
 def _line(order: Order, processes_max: int) -> bytes:
     if not order.argv:
         raise Permanent("There is no program to run.")
     if any("\0" in part for part in order.argv):
         raise Permanent(f"{order.argv[0]!r} cannot be called like that: embedded null byte.")
-    what: dict[str, object] = {
-        "argv": list(order.argv),
-        "cwd": str(order.folder.home / order.cwd),
-        "processes_max": processes_max,
-    }
+    bridge = ("", "", "")
     if order.bridge is not None:
-        what["bridge"] = {
-            "listener": order.bridge.listener,
-            "health_path": order.bridge.health_path,
-            "token": order.bridge.token,
-        }
-    return json.dumps(what).encode() + b"\n"
+        bridge = (str(order.bridge.listener), order.bridge.health_path, order.bridge.token)
+    fields = [str(order.folder.home / order.cwd), str(processes_max), *bridge, *order.argv]
+    try:
+        line = "\0".join(fields).encode(errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise Permanent(f"{order.argv[0]!r} cannot be called like that: {error}.") from error
+    return b"%d:%s" % (len(line), line)
 
 
 class _Pipe:
