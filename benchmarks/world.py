@@ -8,7 +8,9 @@ Reads as: a workload opens a World -> creates, schedules, reads -> measures.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import anyio
 from attrs import frozen
 
 from taskdock.adapters.clock import SystemClock
@@ -17,11 +19,14 @@ from taskdock.core import inputs
 from taskdock.core.inputs import Cloned, OutcomeReported, Succeeded
 from taskdock.core.intents import Figures
 from taskdock.core.values import repo_id
+from taskdock.services.message_requests import MessageRequests
 from taskdock.services.receipts import TaskReceipt
 from taskdock.services.stepping import Stepper
-from taskdock.services.workbench import DEFAULT_WORKSPACE, Offer, Workbench
+from taskdock.services.tools import Tools
+from taskdock.services.workbench import DEFAULT_WORKSPACE, Offer
 
 REMOTE = "/srv/git/shop"
+_CALLERS = 64
 PROMPT = "Add cursor pagination to the list of orders, with tests, and say in the README how to page."
 
 
@@ -31,11 +36,41 @@ class World:
 
     store: SqliteStore
     stepper: Stepper
-    workbench: Workbench
+    workbench: MessageRequests
 
     async def create(self) -> TaskReceipt:
         """Create a task as a backend would: the whole request path, durable when it returns."""
         return await self.workbench.create_task(repo=REMOTE, prompt=PROMPT)
+
+    async def fill(self, count: int) -> None:
+        """Create so many tasks, as fast as many callers can."""
+        left = count
+
+        async def call() -> None:
+            nonlocal left
+            while left > 0:
+                left -= 1
+                await self.create()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(_CALLERS, count)):
+                group.start_soon(call)
+
+    def tools(self) -> Tools:
+        """What executors are given; ours use none of the ports that reach outside."""
+        none: Any = None
+        return Tools(
+            stepper=self.stepper,
+            store=self.store,
+            reads=self.store,
+            clock=self.stepper.clock,
+            sites=none,
+            gateway=none,
+            clones=none,
+            namer=none,
+            fallback_namer=none,
+            links=none,
+        )
 
 
 @asynccontextmanager
@@ -44,7 +79,7 @@ async def opened(path: Path, on_commit: Callable[[int], None] | None = None) -> 
     clock = SystemClock()
     async with SqliteStore.open(path, on_commit=on_commit) as store:
         stepper = Stepper(store, clock, Figures())
-        workbench = Workbench(stepper, store, clock, Offer(("local",), ("demo",)), await store.owner())
+        workbench = MessageRequests(stepper, store, clock, Offer(("local",), ("demo",)), await store.owner())
         world = World(store, stepper, workbench)
         await _add_repo(world)
         yield world

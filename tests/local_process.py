@@ -182,6 +182,23 @@ async def until(condition: Callable[[], object]) -> None:
             await anyio.sleep(0.005)
 
 
+def a_figure() -> str:
+    """Make up how long to sleep: long enough, and like nobody else on this machine."""
+    return f"600.{secrets.randbelow(10**9):09}"
+
+
+def sleepers(figure: str) -> set[int]:
+    """Which processes run `sleep` for exactly so long."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes() == f"sleep\0{figure}\0".encode():
+                found.add(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
 def files(root: Path, name: str) -> list[str]:
     """List every path below the root that has the name in it."""
     found = [Path(top) / one for top, folders, inside in os.walk(root) for one in folders + inside]

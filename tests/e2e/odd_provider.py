@@ -33,8 +33,14 @@ class OddProvider:
 
     async def observe(self, ref: SandboxRef) -> Observation:
         """What is true, unless the test says that it has failed."""
-        seen = await self._provider.observe(ref)
-        if seen.phase in _THERE and (self._folder / f"{ref.name}.failed").exists():
+        return self._said(await self._provider.observe(ref))
+
+    async def stop(self, ref: SandboxRef, owner: str) -> Observation:
+        """The same of a stop."""
+        return self._said(await self._provider.stop(ref, owner))
+
+    def _said(self, seen: Observation) -> Observation:
+        if seen.phase in _THERE and (self._folder / f"{seen.ref.name}.failed").exists():
             return evolve(seen, phase=Phase.FAILED, reason="its host is broken")
         return seen
 
@@ -42,7 +48,7 @@ class OddProvider:
 def oddly(outside: Outside, folder: Path) -> Outside:
     """The same ports, with every provider an odd one."""
     sites = {
-        name: Site(OddProvider(site.provider, folder), site.access)  # type: ignore[arg-type]
+        name: Site(OddProvider(site.provider, folder), site.access)
         for name, site in outside.sites.by_provider.items()
     }
     return evolve(outside, sites=Sites(sites))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import signal
 import stat
 from collections.abc import AsyncIterator
@@ -13,7 +12,17 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from local_process import OWNER, killed, new_spec, processes, running_sandbox, sandboxes, service
+from local_process import (
+    OWNER,
+    a_figure,
+    killed,
+    new_spec,
+    processes,
+    running_sandbox,
+    sandboxes,
+    service,
+    sleepers,
+)
 from taskdock.adapters.sandbox.local import provider, services
 from taskdock.adapters.sandbox.local.health import Verdict, await_health
 from taskdock.adapters.sandbox.local.levels import Level
@@ -344,20 +353,3 @@ def append(path: Path, data: bytes) -> None:
     """Append to a file."""
     with path.open("ab") as file:
         file.write(data)
-
-
-def a_figure() -> str:
-    """Make up how long to sleep: long enough, and like nobody else on this machine."""
-    return f"600.{secrets.randbelow(10**9):09}"
-
-
-def sleepers(figure: str) -> set[int]:
-    """Which processes run `sleep` for exactly so long."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes() == f"sleep\0{figure}\0".encode():
-                found.add(int(entry.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found

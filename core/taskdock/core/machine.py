@@ -91,7 +91,7 @@ class _Arc(Transition):
 
     def take(self, machine: Machine, cursor: Cursor) -> None:
         """Do what the row says, move, and order what the state entered orders."""
-        assert self.dest is not None
+        assert self.dest is not None, "a row leads somewhere"
         _call(self.before, cursor)
         machine.set_state(self.dest, cursor)
         _call(machine.states[self.dest].on_enter, cursor)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from taskdock.adapters.entry.cli.app import build_cli
 from taskdock.adapters.entry.cli.checks import Check
-from taskdock.adapters.entry.cli.upkeep import Removed
+from taskdock.adapters.entry.cli.upkeep import Removed, StoreUpkeep
 
 if TYPE_CHECKING:
     from taskdock.services.dock import Dock
@@ -27,6 +27,7 @@ def main() -> None:
         clone_path=_clone_path,
         scheduler_runs=_scheduler_runs,
         reapers=_reaper,
+        store=StoreUpkeep(_check, _migrate, _backup),
         purge=_purge,
     ).main()
 
@@ -66,6 +67,27 @@ async def _reaper(home: Path) -> AsyncIterator["Reaper"]:
 
     async with open_reaper(load_home(home)) as reaper:
         yield reaper
+
+
+def _check(home: Path) -> Sequence[str]:
+    from taskdock.adapters.store.sqlite import upkeep
+    from taskdock.app.wiring import STORE
+
+    return upkeep.check(home / STORE)
+
+
+def _migrate(home: Path) -> tuple[int, int]:
+    from taskdock.adapters.store.sqlite import upkeep
+    from taskdock.app.wiring import STORE
+
+    return upkeep.migrate(home / STORE)
+
+
+def _backup(home: Path, into: Path) -> int:
+    from taskdock.adapters.store.sqlite import upkeep
+    from taskdock.app.wiring import STORE
+
+    return upkeep.backup(home / STORE, into)
 
 
 async def _purge(home: Path, dry_run: bool) -> Sequence[Removed]:  # noqa: FBT001 - the seam's own shape

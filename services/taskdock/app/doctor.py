@@ -19,7 +19,7 @@ from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.config import Config
 from taskdock.app.config_file import load_home
 from taskdock.app.local import ground_of
-from taskdock.app.wiring import open_reaper, scheduler_runs
+from taskdock.app.wiring import STORE, open_reaper, scheduler_runs
 from taskdock.core.errors import Permanent, PortError, SchemaMismatch, StoreError
 from taskdock.services.reaper import Fate
 
@@ -30,7 +30,7 @@ async def examine(home: Path) -> Sequence[Check]:
     checks = [_python(), await _git(config), _agent(config), _home(home)]
     providers = await _providers(config)
     waiting = 0
-    if checks[-1].ok and (home / "taskdock.db").exists():
+    if checks[-1].ok and (home / STORE).exists():
         store, waiting = await _store(home)
         checks.append(store)
         if store.ok and all(one.ok or not one.essential for one in providers):
@@ -76,7 +76,7 @@ def _home(home: Path) -> Check:
 async def _store(home: Path) -> tuple[Check, int]:
     """The store, and how many intents lie in its outbox."""
     try:
-        async with SqliteStore.open(home / "taskdock.db") as store:
+        async with SqliteStore.open(home / STORE) as store:
             report = await store.report(datetime.now(UTC))
             waiting = sum(report.open_by_lane.values())
             detail = f"position {await store.position()}, {waiting} intents open"

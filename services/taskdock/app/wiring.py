@@ -36,6 +36,9 @@ from taskdock.services.stepping import Stepper
 from taskdock.services.tools import Outside, Tools
 from taskdock.services.workbench import Offer
 
+STORE = "taskdock.db"
+"""The store's file in a home."""
+
 Wrapper = Callable[[Outside], Outside]
 
 _LOOK_SECONDS = 0.2
@@ -60,7 +63,7 @@ async def open_dock(
     seat = UnixSeat(config.home)
     background = Background(hub, seat, config.drain_seconds)
     async with AsyncExitStack() as stack:
-        path = config.home / "taskdock.db"
+        path = config.home / STORE
         store = await stack.enter_async_context(
             SqliteStore.open(path, synchronous=config.synchronous, on_commit=background.committed)
         )
@@ -105,7 +108,7 @@ async def open_retention(config: Config) -> AsyncIterator[Retention]:
     """The retention of a home, for one round on demand; it may run beside the process that schedules."""
     clock = SystemClock()
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with SqliteStore.open(config.home / "taskdock.db", synchronous=config.synchronous) as store:
+    async with SqliteStore.open(config.home / STORE, synchronous=config.synchronous) as store:
         yield Retention(store, clock, config.keep)
 
 

@@ -57,8 +57,16 @@ class Lanes:
 
 @mutable(eq=False)
 class _Running:
+    """One execution. Its one scope ends it at its deadline, or before that when nobody wants it any more."""
+
     intent: Intent
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    wanted: bool = True
+
+    def stop(self) -> None:
+        """End it without an outcome."""
+        self.wanted = False
+        self.scope.cancel()
 
 
 @mutable(eq=False)
@@ -118,7 +126,7 @@ class Scheduler:
             while any(not isinstance(one.intent.body, SendPrompt | Wake) for one in self._running.values()):
                 await self._next_end()
         for one in list(self._running.values()):
-            one.scope.cancel()
+            one.stop()
         with anyio.move_on_after(_HAND_BACK_SECONDS_MAX):
             while self._running:
                 await self._next_end()
@@ -133,7 +141,7 @@ class Scheduler:
         change = decision.change
         for intent_id in change.cancelled:
             if intent_id in self._running:
-                self._running[intent_id].scope.cancel()
+                self._running[intent_id].stop()
         if change.ordered:
             self.wake()
 
@@ -161,7 +169,7 @@ class Scheduler:
     async def _claim_now(self, now: datetime) -> list[Intent]:
         for intent_id in await self.queue.cancelled():
             if intent_id in self._running:
-                self._running[intent_id].scope.cancel()
+                self._running[intent_id].stop()
         counts: dict[str, int] = {}
         for one in self._running.values():
             counts[one.intent.lane] = counts.get(one.intent.lane, 0) + 1
@@ -179,20 +187,19 @@ class Scheduler:
     async def _execute(self, running: _Running) -> None:
         """Run one intent to an outcome and report it; what was cancelled or drained is handed back instead."""
         intent = running.intent
-        outcome: Outcome | None = None
         try:
-            with running.scope:
-                outcome = await self._outcome(intent)
-            await self._finish(intent, outcome)
+            await self._finish(intent, await self._outcome(running))
         finally:
             if self._running.get(intent.id) is running:
                 del self._running[intent.id]
             self.wake()
 
-    async def _outcome(self, intent: Intent) -> Outcome | None:
+    async def _outcome(self, running: _Running) -> Outcome | None:
         """The outcome; None when nobody wants it any more."""
+        intent = running.intent
         execution = Execution(intent, self.tools.stepper, anyio.current_time)
-        with anyio.CancelScope(deadline=self._deadline_at(intent)):
+        running.scope.deadline = self._deadline_at(intent)
+        with running.scope:
             try:
                 value = await self.executors[type(intent.body)](intent.body, execution, self.tools)
             except NotWanted:
@@ -211,6 +218,9 @@ class Scheduler:
                     FailureClass.PERMANENT, f"bug: {type(error).__name__} in {type(intent.body).__name__}"
                 )
             return Succeeded(value)
+        return self._too_late(intent) if running.wanted else None
+
+    def _too_late(self, intent: Intent) -> Failed:
         seconds = self.tools.stepper.figures.of(intent.body).deadline_seconds
         return Failed(FailureClass.DEADLINE, f"It did not end within {seconds:g} s over all attempts.")
 

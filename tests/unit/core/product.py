@@ -13,56 +13,86 @@ from taskdock.core.change import Change
 from taskdock.core.errors import CommandRejected
 from taskdock.core.inputs import (
     AwaitReady,
-    CloseTab,
     Delivered,
     Failed,
     FailureClass,
     Input,
-    KillTask,
     NameEnsured,
-    OpenTab,
+    Observed,
     OutcomeReported,
+    PermissionAsked,
     Progressed,
     RepoFailed,
     RepoReady,
     RetryRepo,
-    RetryTab,
-    RetryTask,
     SandboxLost,
-    SendMessage,
+    SandboxPhase,
+    SandboxReady,
+    SandboxReaped,
+    SandboxReleased,
+    SandboxStopped,
     SessionLost,
     SessionReady,
     Started,
     Succeeded,
+    TaskCommand,
     TurnEnd,
     TurnEnded,
     Value,
     WorkCollected,
 )
 from taskdock.core.intents import Body, Intent
-from unit.core.story import TAB, TAB_2, TASK, RepoStory, Story, TaskStory, a_create, an_add
+from unit.core.story import (
+    MESSAGE,
+    MESSAGE_2,
+    OPTIONS,
+    PERMISSION,
+    START,
+    TAB,
+    TAB_2,
+    TASK,
+    WINDOW_SECONDS,
+    RepoStory,
+    Story,
+    TaskStory,
+    a_create,
+    an_add,
+)
+
+LATE = START + timedelta(hours=3)
+"""When no create of any story can land any more."""
 
 VALUES: dict[type[Body], tuple[Value, ...]] = {
     intents.EnsureName: (
         NameEnsured("Do it", "do-it-1", "main"),
         NameEnsured("It", "it-2", "main", "no namer"),
     ),
-    intents.CreateSandbox: (inputs.SandboxReady(adopted=False), inputs.SandboxReady(adopted=True)),
+    intents.CreateSandbox: (
+        SandboxReady(adopted=False), SandboxReady(adopted=True), SandboxReady(adopted=True, mark="another"),
+    ),
+    intents.ObserveSandbox: (*(Observed(phase, LATE) for phase in SandboxPhase), Observed(SandboxPhase.ABSENT, START)),
     intents.EnsureAgent: (inputs.AgentReady(),),
     intents.CreateSession: (SessionReady("s9", "p9"),),
+    intents.ResumeSession: (SessionReady("s1", "p9"),),
     intents.SendPrompt: tuple(TurnEnded(end, end.value) for end in TurnEnd),
     intents.CancelTurn: (inputs.Asked(),),
+    intents.AnswerPermission: (inputs.Asked(),),
     intents.CloseSession: (inputs.SessionClosed(),),
     intents.CollectWork: (
         WorkCollected("c8", branch_moved=True),
         WorkCollected("c9", branch_moved=False, uncommitted=("notes.txt", "a b")),
         WorkCollected(None, branch_moved=False),
     ),
-    intents.DestroySandbox: (inputs.SandboxReleased(),),
+    intents.StopSandbox: (
+        SandboxStopped(START, WINDOW_SECONDS),
+        SandboxStopped(START, WINDOW_SECONDS, is_absent=True),
+        SandboxStopped(LATE, WINDOW_SECONDS, is_absent=True),
+    ),
+    intents.DestroySandbox: (SandboxReleased(START, WINDOW_SECONDS), SandboxReleased(LATE, WINDOW_SECONDS)),
     intents.CloneRepo: (inputs.Cloned("main", "c0"),),
     intents.Tell: (inputs.Told(),),
     intents.Wake: (inputs.Woken(),),
-}
+}  # fmt: skip
 """What each kind of intent can bring."""
 
 
@@ -100,22 +130,60 @@ def _about(intent: Intent, intent_id: str, issue: int) -> Iterator[Input]:
     yield OutcomeReported(intent_id, issue, Failed(FailureClass.TRANSIENT, "wait", retry_after_seconds=9.0))
 
 
-def task_inputs(story: TaskStory) -> Iterator[Input]:
-    """Every input that a task can get, in the situation of this story."""
-    yield from (a_create(), a_create(repo_is_ready=False, branch="mine"))
-    yield from (RetryTask(), KillTask(), KillTask(force=True))
-    yield from (
-        OpenTab("tab-9"),
-        OpenTab("tab-9", name="More", agent="other", message_id="msg-9", prompt="Go."),
-    )
+def task_commands() -> Iterator[TaskCommand]:
+    """Every command that can be given to a task, in every form that makes a difference."""
+    yield from (inputs.RetryTask(), inputs.RetryTask(discard=True))
+    yield from (inputs.StopTask(), inputs.ResumeTask(), inputs.UnarchiveTask())
+    yield from (inputs.ArchiveTask(), inputs.ArchiveTask(force=True))
+    yield from (inputs.KillTask(), inputs.KillTask(force=True))
+    yield from (inputs.RenameTask("Better"), inputs.SetBranch("better"), inputs.SetBranch("do-it-1"))
+    yield inputs.OpenTab("tab-9")
+    yield inputs.OpenTab("tab-9", name="More", agent="other", message_id="msg-9", prompt="Go.", model="large")
     for tab in (TAB, TAB_2, "tab-404"):
-        yield from (RetryTab(tab), CloseTab(tab), CloseTab(tab, force=True), SendMessage(tab, "msg-9", "Go."))
-        for generation, session in ((1, 1), (1, 2), (2, 1), (1, 404)):
-            yield SessionLost(tab, generation, session, "the agent's process ended")
+        yield from tab_commands(tab)
+
+
+def tab_commands(tab: str) -> Iterator[TaskCommand]:
+    """Every command that can be given to one tab."""
+    yield from (inputs.RetryTab(tab), inputs.CloseTab(tab), inputs.CloseTab(tab, force=True))
+    yield from (inputs.RenameTab(tab, "Review"), inputs.SetModel(tab, "large"), inputs.ResumeQueue(tab))
+    yield from (inputs.SendMessage(tab, "msg-9", "Go."), inputs.CancelTurn(tab))
+    yield from (
+        inputs.MarkRead(tab, "me", 1),
+        inputs.SetDraft(tab, "me", "And then"),
+        inputs.SetDraft(tab, "me", ""),
+    )
+    for message in (MESSAGE, MESSAGE_2, "msg-404"):
+        yield from (inputs.EditMessage(tab, message, "Rather this."), inputs.WithdrawMessage(tab, message))
+    for permission, option in (
+        (PERMISSION, "yes"),
+        (PERMISSION, None),
+        (PERMISSION, "maybe"),
+        ("perm-404", "no"),
+    ):
+        yield inputs.AnswerPermission(tab, permission, option)
+
+
+def task_facts() -> Iterator[Input]:
+    """Every fact that names no intent."""
+    for tab in (TAB, TAB_2, "tab-404"):
+        for session in (1, 2, 404):
+            yield SessionLost(tab, 1, session, "the agent's process ended")
+        yield SessionLost(tab, 2, 1, "the agent's process ended")
+        for message, permission in ((MESSAGE, PERMISSION), (MESSAGE, "perm-2"), (MESSAGE_2, "perm-3")):
+            yield PermissionAsked(tab, message, permission, "Run make?", OPTIONS)
     for ask in range(4):
         yield from (RepoReady(ask), RepoFailed(ask, "no such remote"))
     for name in ("td-75b98ee5-task-1-g1", "td-75b98ee5-task-1-g2"):
         yield SandboxLost(name, "it was deleted")
+        yield SandboxReaped(name, "no task needs it")
+
+
+def task_inputs(story: TaskStory) -> Iterator[Input]:
+    """Every input that a task can get, in the situation of this story."""
+    yield from (a_create(), a_create(repo_is_ready=False, branch="mine"))
+    yield from task_commands()
+    yield from task_facts()
     yield from about_intents(story)
     if not story.boundary.outbox:
         yield from _of_nothing()

@@ -4,34 +4,47 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from taskdock.core import repo_boundary, task_boundary
+from taskdock.core import inputs, repo_boundary, task_boundary
 from taskdock.core.change import Change
 from taskdock.core.errors import Conflict
-from taskdock.core.inputs import (
-    CloseTab,
-    Input,
-    KillTask,
-    OpenTab,
-    RetryRepo,
-    RetryTab,
-    RetryTask,
-    SendMessage,
-)
+from taskdock.core.inputs import Input, RetryRepo
+from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from unit.core import givens as g
 from unit.core.givens import REPOS, TASKS
 from unit.core.product import answer
 from unit.core.story import TAB, TAB_2, TASK, RepoStory, Story, TaskStory
 
-TASK_COMMANDS: dict[str, Input] = {"retry": RetryTask(), "kill": KillTask(), "open_tab": OpenTab("tab-9")}
+TASK_COMMANDS: dict[str, Input] = {
+    "retry": inputs.RetryTask(),
+    "stop": inputs.StopTask(),
+    "resume": inputs.ResumeTask(),
+    "archive": inputs.ArchiveTask(),
+    "unarchive": inputs.UnarchiveTask(),
+    "kill": inputs.KillTask(),
+    "open_tab": inputs.OpenTab("tab-9"),
+    "set_branch": inputs.SetBranch("other"),
+    "rename": inputs.RenameTask("Something else"),
+}
+EVERY = [pytest.param(given, id=name) for name, given in TASKS.items() if name != "no_task"]
 
 
-def tab_commands(tab_id: str) -> dict[str, Input]:
+def tab_commands(story: TaskStory, tab: Tab) -> dict[str, Input]:
     """The least that each action of a tab needs to be valid: closing needs force when messages are queued."""
+    messages = [message for message in story.boundary.all(Message) if message.tab_id == tab.id]
+    queued = next((message.id for message in messages if message.at == "queued"), "msg-404")
+    asked = next((one.id for one in tab.turn.permissions if one.at == "asked"), "perm-404")
     return {
-        "retry": RetryTab(tab_id),
-        "close": CloseTab(tab_id, force=True),
-        "send": SendMessage(tab_id, "msg-9", "Go."),
+        "retry": inputs.RetryTab(tab.id),
+        "close": inputs.CloseTab(tab.id, force=True),
+        "rename": inputs.RenameTab(tab.id, "Something else"),
+        "send": inputs.SendMessage(tab.id, "msg-9", "Go."),
+        "set_model": inputs.SetModel(tab.id, "another"),
+        "edit": inputs.EditMessage(tab.id, queued, "Rather this."),
+        "withdraw": inputs.WithdrawMessage(tab.id, queued),
+        "resume_queue": inputs.ResumeQueue(tab.id),
+        "cancel_turn": inputs.CancelTurn(tab.id),
+        "answer_permission": inputs.AnswerPermission(tab.id, asked, None),
     }
 
 
@@ -39,7 +52,7 @@ def commands(story: TaskStory) -> Iterator[tuple[str, str, Input]]:
     """Every action on every record: the record, the action, its command."""
     yield from ((TASK, action, command) for action, command in TASK_COMMANDS.items())
     for tab in story.boundary.all(Tab):
-        yield from ((tab.id, action, command) for action, command in tab_commands(tab.id).items())
+        yield from ((tab.id, action, command) for action, command in tab_commands(story, tab).items())
 
 
 def is_accepted(story: Story, command: Input) -> bool:
@@ -48,9 +61,7 @@ def is_accepted(story: Story, command: Input) -> bool:
     return isinstance(answered, Change) and answered.ignored is None
 
 
-@pytest.mark.parametrize(
-    "given", [pytest.param(given, id=name) for name, given in TASKS.items() if name != "no_task"]
-)
+@pytest.mark.parametrize("given", EVERY)
 def test_offered_is_accepted(given: Callable[[], TaskStory]) -> None:
     """An action is offered exactly when its command changes something; the others are rejected or done already."""
     story = given()
@@ -60,9 +71,18 @@ def test_offered_is_accepted(given: Callable[[], TaskStory]) -> None:
         assert is_accepted(story, command) is (action in offered[record]), f"{action} of {record}"
 
 
-@pytest.mark.parametrize(
-    "given", [pytest.param(given, id=name) for name, given in TASKS.items() if name != "no_task"]
-)
+@pytest.mark.parametrize("given", EVERY)
+def test_nothing_unknown_is_offered(given: Callable[[], TaskStory]) -> None:
+    """Every action that is offered is one of those that were tried, and offered once."""
+    story = given()
+    tried = {(record, action) for record, action, _ in commands(story)}
+    offered = task_boundary.available_actions(story.boundary.slice)
+    listed = [(record, action) for record, actions in offered.items() for action in actions]
+    assert set(listed) <= tried
+    assert len(set(listed)) == len(listed)
+
+
+@pytest.mark.parametrize("given", EVERY)
 def test_conflict_names_what_is_offered(given: Callable[[], TaskStory]) -> None:
     """A rejected command tells the status of its record and the actions that the record offers now."""
     story = given()
@@ -75,23 +95,40 @@ def test_conflict_names_what_is_offered(given: Callable[[], TaskStory]) -> None:
             assert conflict.status == statuses[record].value
 
 
+QUEUE = "send set_model edit withdraw"
+
+
 @pytest.mark.parametrize(
     ("given", "task", "tab"),
     [
-        (g.waiting_for_repo, "kill open_tab", "close send"),
-        (g.creating, "kill open_tab", "close send"),
-        (g.idle, "kill open_tab", "close send"),
-        (g.closing_idle, "kill open_tab", ""),
-        (g.closed, "kill open_tab", ""),
-        (g.failed_creating, "retry kill open_tab", "close send"),
-        (g.failed_session, "retry kill open_tab", "close send"),
-        (g.settling, "", ""),
-        (g.collecting, "", ""),
-        (g.failed_collecting, "retry kill", ""),
-        (g.failed_destroying, "retry kill", ""),
-        (g.killed, "", ""),
+        (g.waiting_for_repo, "stop archive kill open_tab set_branch rename", f"close {QUEUE} rename"),
+        (g.creating, "stop archive kill open_tab set_branch rename", f"close {QUEUE} rename"),
+        (g.creating_begun, "stop archive kill open_tab rename", f"close {QUEUE} rename"),
+        (g.idle, "stop archive kill open_tab rename", "close send set_model rename"),
+        (g.looking, "stop archive kill open_tab rename", "close send set_model rename"),
+        (g.delivered, "stop archive kill open_tab rename", "close send set_model cancel_turn rename"),
+        (g.asked, "stop archive kill open_tab rename",
+         "close send set_model cancel_turn answer_permission rename"),
+        (g.held, "stop archive kill open_tab rename", f"close {QUEUE} resume_queue rename"),
+        (g.closing_idle, "stop archive kill open_tab rename", "rename"),
+        (g.closed, "stop archive kill open_tab rename", "rename"),
+        (g.failed_creating, "retry stop archive kill open_tab rename", f"close {QUEUE} rename"),
+        (g.failed_session, "retry stop archive kill open_tab rename", f"close {QUEUE} rename"),
+        (g.STOP.collecting, "resume archive kill open_tab rename", "close send set_model rename"),
+        (g.stopping_resumed, "stop archive kill open_tab rename", "close send set_model rename"),
+        (g.STOP.done, "resume archive kill open_tab rename", "close send set_model rename"),
+        (g.STOP.failed_ending, "retry stop archive kill open_tab rename", "close send set_model rename"),
+        (g.ARCHIVE.settling, "kill rename", "close rename"),
+        (g.ARCHIVE.collecting, "kill rename", "close rename"),
+        (g.ARCHIVE.failed_collecting, "retry archive kill rename", "close rename"),
+        (g.ARCHIVE.done, "unarchive kill rename", "close rename"),
+        (g.KILL.settling, "rename", "rename"),
+        (g.KILL.collecting, "rename", "rename"),
+        (g.KILL.failed_collecting, "retry kill rename", "rename"),
+        (g.KILL.failed_ending, "retry kill rename", "rename"),
+        (g.KILL.done, "rename", "rename"),
     ],
-)
+)  # fmt: skip
 def test_offers_by_status(given: Callable[[], TaskStory], task: str, tab: str) -> None:
     """The offers of a task and of its first tab, status by status."""
     offered = task_boundary.available_actions(given().boundary.slice)
@@ -102,8 +139,8 @@ def test_offers_by_status(given: Callable[[], TaskStory], task: str, tab: str) -
 def test_failed_session_of_a_running_task_can_be_retried() -> None:
     """A tab that failed on its own offers retry, while its neighbour does not."""
     offered = task_boundary.available_actions(g.second_tab_failed().boundary.slice)
-    assert offered[TAB_2] == ("retry", "close", "send")
-    assert offered[TAB] == ("close", "send")
+    assert offered[TAB_2] == ("retry", "close", "send", "set_model", "rename")
+    assert offered[TAB] == ("close", "send", "set_model", "rename")
 
 
 @pytest.mark.parametrize(

@@ -163,4 +163,4 @@ def test_branch_is_held_and_let_go() -> None:
     story = g.creating()
     assert story.boundary.hold is not None
     assert story.boundary.hold.branch == "do-it-1"
-    assert g.killed().boundary.hold is None
+    assert g.KILL.done().boundary.hold is None

@@ -24,18 +24,25 @@ def test_default_figures() -> None:
     } == {
         "EnsureName": (30, 3),
         "CreateSandbox": (600, 5),
+        "ObserveSandbox": (600, 1_000),
         "EnsureAgent": (300, 5),
         "CreateSession": (120, 5),
+        "ResumeSession": (120, 5),
         "SendPrompt": (21600, 1),
         "CancelTurn": (10, 1),
+        "AnswerPermission": (30, 3),
         "CloseSession": (600, 10),
         "CollectWork": (300, 3),
+        "StopSandbox": (300, 5),
         "DestroySandbox": (600, 10),
         "CloneRepo": (3600, 5),
         "Tell": (31536000, 1_000_000),
         "Wake": (31536000, 1_000_000),
     }
-    assert (Figures().settle_seconds, Figures().closing_seconds) == (10.0, 5.0)
+    figures = Figures()
+    assert (figures.settle_seconds, figures.closing_seconds, figures.cancel_seconds) == (10.0, 5.0, 10.0)
+    assert (figures.permission_seconds, figures.call_seconds, figures.absent_seconds) == (3600.0, 10.0, 5.0)
+    assert (figures.heals_max, figures.heals_seconds) == (3, 1800.0)
 
 
 def test_figures_of_a_body_are_those_of_its_kind() -> None:

@@ -7,19 +7,25 @@ import pytest
 
 from taskdock.core.history import HistoryEvent, HistoryKind, Json
 from taskdock.core.inputs import (
+    AnswerPermission,
     CloseTab,
+    EditMessage,
     Input,
     KillTask,
     NameEnsured,
     OpenTab,
+    PermissionAsked,
+    RenameTask,
+    ResumeTask,
     RetryRepo,
     RetryTask,
-    SandboxLost,
     SandboxReady,
     SandboxReleased,
+    SandboxStopped,
     SessionReady,
     TurnEnd,
     TurnEnded,
+    UnarchiveTask,
     WorkCollected,
 )
 from taskdock.core.intents import (
@@ -29,20 +35,36 @@ from taskdock.core.intents import (
     CreateSession,
     DestroySandbox,
     EnsureName,
+    ObserveSandbox,
     SendPrompt,
+    StopSandbox,
 )
 from unit.core import givens as g
 from unit.core.cases import Asked, done, fails, starts
+from unit.core.cases_end import UNCOMMITTED
 from unit.core.cases_message import MORE
 from unit.core.cases_repo import CLONED
-from unit.core.cases_task import LOST, UNCOMMITTED
-from unit.core.story import PERMANENT, START, TAB, TAB_2, TRANSIENT, RepoStory, TaskStory, a_create, an_add
+from unit.core.cases_task import ABSENT, GOING
+from unit.core.story import (
+    OPTIONS,
+    PERMANENT,
+    START,
+    TAB,
+    TAB_2,
+    TRANSIENT,
+    RepoStory,
+    TaskStory,
+    a_create,
+    an_add,
+)
 
 Given = Callable[[], TaskStory] | Callable[[], RepoStory]
 K = HistoryKind
 
 BOX = "td-75b98ee5-task-1-g1"
 CREATING = "init_create_sandbox/create"
+RELEASED = SandboxReleased(START + timedelta(hours=1), 20.0)
+STOPPED = SandboxStopped(START, 20.0)
 AGAIN = object()
 """Stands for the time of the next attempt, which the test takes from the intent that was ordered."""
 
@@ -62,31 +84,45 @@ EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, obje
     (K.TASK_FAILED, g.creating_last_try, fails(CreateSandbox, TRANSIENT), None,
      {"step": CREATING, "attempts": 5, "reason": "it broke", "class": "transient"}),
     (K.TASK_RETRIED, g.failed_creating, RetryTask(), None, {"step": CREATING}),
-    (K.TASK_KILLED, g.destroying, done(DestroySandbox, SandboxReleased()), None, {"head": "c2", "branch": "do-it-1"}),
+    (K.TASK_STOPPED, g.STOP.ending, done(StopSandbox, STOPPED), None, {"head": "c2", "branch": "do-it-1"}),
+    (K.TASK_RESUMED, g.STOP.done, ResumeTask(), None, {}),
+    (K.TASK_ARCHIVED, g.ARCHIVE.ending, done(DestroySandbox, RELEASED), None, {"head": "c2", "branch": "do-it-1"}),
+    (K.TASK_UNARCHIVED, g.ARCHIVE.done, UnarchiveTask(), None, {"branch": "do-it-1"}),
+    (K.TASK_RENAMED, g.KILL.done, RenameTask("Better"), None, {"title": "Better"}),
+    (K.TASK_KILLED, g.KILL.ending, done(DestroySandbox, RELEASED), None, {"head": "c2", "branch": "do-it-1"}),
     (K.TASK_KILLED, g.queued, KillTask(), None, {"head": None, "branch": None}),
     (K.SANDBOX_CREATED, g.creating, done(CreateSandbox, SandboxReady(adopted=False)), None,
      {"sandbox": BOX, "generation": 1}),
     (K.SANDBOX_ADOPTED, g.creating, done(CreateSandbox, SandboxReady(adopted=True)), None,
      {"sandbox": BOX, "generation": 1}),
-    (K.SANDBOX_LOST, g.idle, LOST, None, {"sandbox": BOX, "head": "c1", "reason": "it was deleted"}),
-    (K.SANDBOX_RELEASED, g.destroying, done(DestroySandbox, SandboxReleased()), None, {"sandbox": BOX}),
+    (K.SANDBOX_LOST, g.looking_absent, ABSENT, None, {"sandbox": BOX, "head": "c1", "work_owed": True}),
+    (K.SANDBOX_LOST, g.resumed, done(CreateSandbox, SandboxReady(adopted=False)), None,
+     {"sandbox": BOX, "head": "c2", "work_owed": False}),
+    (K.SANDBOX_RELEASED, g.KILL.ending, done(DestroySandbox, RELEASED), None, {"sandbox": BOX}),
     (K.WORK_COLLECTED, g.copying, done(CollectWork, WorkCollected("c1", branch_moved=True)), None,
      {"head": "c1", "branch": "do-it-1", "moved": False}),
-    (K.WORK_GIVEN_UP, g.collecting_forced, done(CollectWork, UNCOMMITTED), None,
+    (K.WORK_GIVEN_UP, g.KILL.forced, done(CollectWork, UNCOMMITTED), None,
      {"reason": "work_not_collected: uncommitted changes in notes.txt", "head": "c2"}),
-    (K.WORK_GIVEN_UP, g.collecting_forced, fails(CollectWork, PERMANENT), None, {"reason": "it broke", "head": "c1"}),
+    (K.WORK_GIVEN_UP, g.KILL.forced, fails(CollectWork, PERMANENT), None, {"reason": "it broke", "head": "c1"}),
+    (K.WORK_GIVEN_UP, g.looking, GOING, None, {"reason": "the sandbox is destroying", "head": "c1"}),
     (K.TAB_OPENED, g.idle, OpenTab(TAB_2), TAB_2, {"number": 2}),
     (K.TAB_READY, g.opening_session, done(CreateSession, SessionReady("s1", "p1")), TAB, {"session": "s1"}),
     (K.TAB_FAILED, g.second_tab_pending, fails(CreateSession, PERMANENT), TAB_2,
      {"cause": "session", "reason": "it broke", "class": "permanent"}),
-    (K.TAB_FAILED, g.idle, LOST, TAB, {"cause": "task", "reason": "it was deleted", "class": "unreachable"}),
-    (K.TAB_CLOSED, g.failed_running, CloseTab(TAB), TAB, {}),
+    (K.TAB_FAILED, g.looking, fails(ObserveSandbox, PERMANENT), TAB,
+     {"cause": "task", "reason": "it broke", "class": "permanent"}),
+    (K.TAB_CLOSED, g.failed_looking, CloseTab(TAB), TAB, {}),
     (K.MESSAGE_SENT, g.idle, MORE, TAB, {"message": "msg-2", "number": 2}),
+    (K.MESSAGE_EDITED, g.creating, EditMessage(TAB, "msg-1", "Rather this."), TAB, {"message": "msg-1"}),
     (K.MESSAGE_WITHDRAWN, g.creating, CloseTab(TAB, force=True), TAB, {"message": "msg-1"}),
     (K.MESSAGE_FAILED, g.working, fails(SendPrompt, PERMANENT), TAB, {"message": "msg-1", "reason": "it broke"}),
     (K.TURN_STARTED, g.sending, starts(SendPrompt), TAB, {"message": "msg-1"}),
     (K.TURN_ENDED, g.delivered, done(SendPrompt, TurnEnded(TurnEnd.FAILED, "no login")), TAB,
      {"message": "msg-1", "end": "failed", "detail": "no login"}),
+    (K.PERMISSION_ASKED, g.delivered, PermissionAsked(TAB, "msg-1", "perm-1", "Run make?", OPTIONS), TAB,
+     {"permission": "perm-1", "title": "Run make?"}),
+    (K.PERMISSION_ANSWERED, g.asked, AnswerPermission(TAB, "perm-1", "yes"), TAB,
+     {"permission": "perm-1", "option": "yes"}),
     (K.REPO_ADDED, g.no_repo, an_add(), None, {"name": "acme/api", "remote": "https://git.example/acme/api"}),
     (K.REPO_STEP_FAILED, g.cloning, fails(CloneRepo, TRANSIENT), None,
      {"step": "cloning", "attempt": 1, "retry_at": AGAIN, "reason": "it broke", "class": "transient"}),
@@ -125,11 +161,13 @@ def test_kinds_are_stable() -> None:
     """The names are a contract with clients: one that is gone or renamed breaks them."""
     assert [kind.value for kind in HistoryKind] == [
         "task.created", "task.provision_queued", "task.step_started", "task.step_failed", "task.named",
-        "task.running", "task.failed", "task.retried", "task.killed",
+        "task.running", "task.failed", "task.retried", "task.stopped", "task.resumed", "task.archived",
+        "task.unarchived", "task.killed", "task.renamed",
         "sandbox.created", "sandbox.adopted", "sandbox.lost", "sandbox.released",
         "work.collected", "work.given_up",
         "tab.opened", "tab.ready", "tab.failed", "tab.closed",
-        "message.sent", "message.withdrawn", "message.failed", "turn.started", "turn.ended",
+        "message.sent", "message.edited", "message.withdrawn", "message.failed", "turn.started", "turn.ended",
+        "permission.asked", "permission.answered",
         "repo.added", "repo.step_failed", "repo.ready", "repo.failed", "repo.retried",
     ]  # fmt: skip
 
@@ -138,6 +176,6 @@ def test_events_are_told_at_the_time_of_their_step() -> None:
     """All that one step tells happened at one time, and none before the step."""
     story = g.idle()
     story.pass_time(60)
-    change = story.do(SandboxLost(BOX, "it was deleted"))
+    change = story.kill()
     assert {event.at for event in change.history} == {story.now}
     assert story.now > START + timedelta(seconds=60)

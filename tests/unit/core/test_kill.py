@@ -11,9 +11,7 @@ from taskdock.core.inputs import (
     FailureClass,
     KillTask,
     RetryTask,
-    SandboxLost,
     SandboxReady,
-    SessionLost,
     Succeeded,
     TurnEnd,
     WorkCollected,
@@ -115,18 +113,18 @@ def test_release_has_a_lane_of_its_own() -> None:
 def test_kill_settles_a_turn_by_its_end() -> None:
     """A running turn is asked to end; its end brings the work out at once, the clock is not waited for."""
     story = g.delivered()
-    assert kinds_of(story.do(KillTask())) == ("Wake CancelTurn", "task.step_started tab.closed")
+    assert kinds_of(story.do(KillTask())) == ("Wake CancelTurn Wake", "task.step_started tab.closed")
     wake = story.open(intents.Wake)[0]
     assert wake.not_before is not None
     assert (wake.not_before - story.now).total_seconds() == 10.0
     story.end_turn(TurnEnd.CANCELLED)
-    assert (story.at, story.open(intents.Wake)) == ("killing/collect", [])
+    assert (story.at, story.reasons()) == ("killing/collect", [])
     assert (story.message().at, story.tab().last_end) == ("delivered", TurnEnd.CANCELLED)
 
 
 def test_kill_settles_a_turn_by_the_clock() -> None:
     """A turn that does not end is interrupted after ten seconds; what was not proven is delivery_unknown."""
-    story = g.settling_undelivered()
+    story = g.KILL.settling_undelivered()
     story.wake()
     assert (story.at, story.tab().turn.at, story.tab().last_end) == (
         "killing/collect",
@@ -140,7 +138,7 @@ def test_kill_settles_a_turn_by_the_clock() -> None:
 @pytest.mark.parametrize("failure", [TRANSIENT, UNREACHABLE, UNKNOWN, PERMANENT, DEADLINE])
 def test_kill_settles_a_turn_by_its_failure(failure: FailureClass) -> None:
     """However the prompt's execution ends, the kill goes on, and nothing is sent again."""
-    story = g.settling_undelivered()
+    story = g.KILL.settling_undelivered()
     story.fail(intents.SendPrompt, failure)
     assert (story.at, story.open(intents.SendPrompt)) == ("killing/collect", [])
     assert story.message().at in ("failed", "withdrawn")
@@ -148,8 +146,8 @@ def test_kill_settles_a_turn_by_its_failure(failure: FailureClass) -> None:
 
 def test_kill_settles_a_turn_by_the_loss_of_its_session() -> None:
     """A turn whose agent process ends is settled."""
-    story = g.settling()
-    story.do(SessionLost(TAB, 1, 1, "it ended"))
+    story = g.KILL.settling()
+    story.lose_session(reason="it ended")
     assert (story.at, story.tab().last_end_detail) == ("killing/collect", "it ended")
 
 
@@ -159,7 +157,7 @@ def test_kill_waits_for_the_turns_of_every_tab() -> None:
     for number, tab in enumerate((TAB, TAB_2), 2):
         story.send(f"msg-{number}", tab)
         story.begin_turn(tab)
-    assert kinds_of(story.do(KillTask()))[0] == "Wake CancelTurn CancelTurn"
+    assert kinds_of(story.do(KillTask()))[0] == "Wake CancelTurn Wake CancelTurn Wake"
     story.end_turn(tab=TAB_2)
     assert story.at == "killing/settle"
     story.end_turn(tab=TAB)
@@ -189,12 +187,12 @@ def test_kill_during_a_close_asks_the_turn_again_to_end() -> None:
 
 def test_no_work_is_owed_before_a_prompt_began() -> None:
     """A sandbox in which no agent ever worked is released without a collection."""
-    assert g.destroying_unused().kinds() == ["DestroySandbox"]
+    assert g.KILL.ending_unused().kinds() == ["DestroySandbox"]
 
 
 def test_last_collection_is_quiesced() -> None:
     """Before the release the agent is stopped first, so that nothing can follow what is brought out."""
-    story = g.collecting()
+    story = g.KILL.collecting()
     body = story.open(intents.CollectWork)[0].body
     assert body == intents.CollectWork(story.task.sandbox, "repo-1", "do-it-1", quiesce=True)
     story.collect("c2")
@@ -215,7 +213,7 @@ def test_copy_under_way_does_not_stand_in_for_the_last_collection() -> None:
 @pytest.mark.parametrize("failure", [PERMANENT, DEADLINE])
 def test_work_that_cannot_be_collected_stops_the_kill(failure: FailureClass) -> None:
     """The sandbox is not released: the task rests in error and says what retry and force would do."""
-    story = g.collecting()
+    story = g.KILL.collecting()
     story.fail(intents.CollectWork, failure)
     assert (story.at, story.kinds(), story.task.box_ordered) == ("error/killing/collect", [], True)
     assert story.task.failure is not None
@@ -224,7 +222,7 @@ def test_work_that_cannot_be_collected_stops_the_kill(failure: FailureClass) -> 
 
 def test_uncommitted_files_stop_the_kill_by_name() -> None:
     """Files whose changes are in no commit are named; their commits are out already, the work stays owed."""
-    story = g.collecting()
+    story = g.KILL.collecting()
     story.collect("c2", "notes.txt", "src/a b.py")
     assert story.at == "error/killing/collect"
     assert story.task.failure is not None
@@ -234,7 +232,7 @@ def test_uncommitted_files_stop_the_kill_by_name() -> None:
 
 def test_retry_collects_again() -> None:
     """After the user has dealt with the files, retry brings the work out and the kill goes on."""
-    story = g.failed_collecting()
+    story = g.KILL.failed_collecting()
     story.do(RetryTask())
     assert story.kinds() == ["CollectWork"]
     story.collect("c3")
@@ -245,7 +243,7 @@ def test_retry_collects_again() -> None:
 
 def test_force_gives_work_up_for_ever() -> None:
     """A kill with force tries once more, then releases, and the history says what was given up."""
-    story = g.failed_collecting()
+    story = g.KILL.failed_collecting()
     story.do(KillTask(force=True))
     assert story.at == "killing/collect"
     change = story.collect("c2", "notes.txt")
@@ -256,20 +254,20 @@ def test_force_gives_work_up_for_ever() -> None:
 
 def test_force_still_brings_out_what_it_can() -> None:
     """With force, too, the work comes out where that works, and nothing is given up."""
-    story = g.collecting_forced()
+    story = g.KILL.forced()
     assert "work.given_up" not in kinds_of(story.collect("c2"))[1]
     assert (story.at, story.task.head) == ("killing/destroy", "c2")
 
 
 def test_force_still_tries_as_often() -> None:
     """A passing failure is tried again before work is given up."""
-    story = g.collecting_forced()
+    story = g.KILL.forced()
     assert kinds_of(story.fail(intents.CollectWork, TRANSIENT)) == ("CollectWork", "task.step_failed")
     story.fail(intents.CollectWork, TRANSIENT)
     assert kinds_of(story.fail(intents.CollectWork, TRANSIENT))[1] == "work.given_up task.step_started"
 
 
-@pytest.mark.parametrize("given", [g.settling, g.collecting, g.destroying])
+@pytest.mark.parametrize("given", [g.KILL.settling, g.KILL.collecting, g.KILL.ending])
 def test_force_upgrades_the_kill_under_way(given: g.Given[TaskStory]) -> None:
     """Force on a kill that is under way is taken over where it stands; a second force changes nothing."""
     story = given()
@@ -281,7 +279,7 @@ def test_force_upgrades_the_kill_under_way(given: g.Given[TaskStory]) -> None:
 
 def test_force_while_collecting_counts_for_that_collection() -> None:
     """A collection that fails after the user added force gives up instead of resting."""
-    story = g.collecting()
+    story = g.KILL.collecting()
     running = story.claim(intents.CollectWork)
     story.do(KillTask(force=True))
     assert story.open(intents.CollectWork)[0].id == running.id
@@ -290,12 +288,18 @@ def test_force_while_collecting_counts_for_that_collection() -> None:
 
 
 def test_force_is_not_taken_back() -> None:
-    """A later kill without force, after the release failed, still gives up what was given up."""
-    story = g.collecting_forced()
+    """A later kill without force, after the release failed, asks no more for what was given up."""
+    story = g.KILL.forced()
     story.fail(intents.CollectWork, PERMANENT)
     story.fail(intents.DestroySandbox, PERMANENT)
     story.do(KillTask())
-    assert (story.at, story.task.force) == ("killing/collect", True)
+    assert (story.at, story.task.force) == ("killing/destroy", True)
+
+
+def test_force_of_an_archive_counts_for_the_kill_after_it() -> None:
+    """What an archive was allowed to give up, the kill that overtakes it may give up too."""
+    story = g.ARCHIVE.forced()
+    story.kill()
     story.fail(intents.CollectWork, PERMANENT)
     assert story.at == "killing/destroy"
 
@@ -313,7 +317,7 @@ def test_moved_branch_is_told() -> None:
 
 def test_failed_release_is_retried_by_hand() -> None:
     """A sandbox that could not be released stays recorded, and retry releases it."""
-    story = g.failed_destroying()
+    story = g.KILL.failed_ending()
     assert story.task.box_ordered
     story.do(RetryTask())
     assert story.kinds() == ["DestroySandbox"]
@@ -323,7 +327,7 @@ def test_failed_release_is_retried_by_hand() -> None:
 
 def test_kill_retries_a_failed_release() -> None:
     """A second kill does the same, without collecting again what is out already."""
-    story = g.failed_destroying()
+    story = g.KILL.failed_ending()
     story.do(KillTask())
     assert (story.at, story.kinds()) == ("killing/destroy", ["DestroySandbox"])
 
@@ -331,21 +335,23 @@ def test_kill_retries_a_failed_release() -> None:
 # Nothing undoes it
 
 
-@pytest.mark.parametrize("given", [g.settling, g.collecting, g.destroying, g.killed, g.killed_early])
+@pytest.mark.parametrize(
+    "given", [g.KILL.settling, g.KILL.collecting, g.KILL.ending, g.KILL.done, g.KILL.done_early]
+)
 def test_kill_is_done_once(given: g.Given[TaskStory]) -> None:
     """Killing again is a success that changes nothing."""
     assert given().do(KillTask()).ignored == "kill is under way already"
 
 
-@pytest.mark.parametrize("given", [g.settling, g.collecting, g.destroying, g.killed])
+@pytest.mark.parametrize("given", [g.KILL.settling, g.KILL.collecting, g.KILL.ending, g.KILL.done])
 def test_kill_cannot_be_retried_away(given: g.Given[TaskStory]) -> None:
     """Retry is no way back from a kill that is under way or done, and the conflict offers nothing."""
     with pytest.raises(Conflict) as rejected:
         given().do(RetryTask())
-    assert rejected.value.available_actions == ()
+    assert rejected.value.available_actions == ("rename",)
 
 
-@pytest.mark.parametrize("given", [g.failed_collecting, g.failed_destroying])
+@pytest.mark.parametrize("given", [g.KILL.failed_collecting, g.KILL.failed_ending])
 def test_retry_of_a_failed_kill_goes_on_killing(given: g.Given[TaskStory]) -> None:
     """From a failed kill every way leads to killed."""
     story = given()
@@ -355,17 +361,19 @@ def test_retry_of_a_failed_kill_goes_on_killing(given: g.Given[TaskStory]) -> No
     assert story.at == "killed"
 
 
-@pytest.mark.parametrize("given", [g.settling, g.collecting, g.destroying, g.failed_collecting, g.killed])
+@pytest.mark.parametrize(
+    "given", [g.KILL.settling, g.KILL.collecting, g.KILL.ending, g.KILL.failed_collecting, g.KILL.done]
+)
 def test_lost_sandbox_does_not_stop_a_kill(given: g.Given[TaskStory]) -> None:
     """That the sandbox is gone is no news to a task that is releasing it."""
     story = given()
     at = story.at
-    assert story.do(SandboxLost(story.task.sandbox.name, "it was deleted")).ignored
+    assert story.lose_sandbox().ignored
     assert story.at == at
 
 
 def test_killed_task_keeps_its_name_and_head() -> None:
     """What people need to find the work stays in the record and in the last event."""
-    story = g.killed()
+    story = g.KILL.done()
     assert (story.task.branch, story.task.head, story.task.step) == ("do-it-1", "c2", None)
     assert story.boundary.history[-1].data == {"head": "c2", "branch": "do-it-1"}

@@ -15,25 +15,15 @@ from taskdock.core import inputs, repo, tab, task
 from taskdock.core.change import Change, Draft
 from taskdock.core.codec import encode
 from taskdock.core.errors import CommandRejected, Conflict
-from taskdock.core.inputs import Failed, FailureClass, Input, KillTask, RepoInput, TaskInput, WorkCollected
+from taskdock.core.inputs import Failed, FailureClass, Input, KillTask, RepoInput, TaskInput
 from taskdock.core.message import MESSAGE_MACHINE, Message, MessageCursor
 from taskdock.core.tab import Tab, TabCursor
 from taskdock.core.task import TaskCursor
 from unit.core.givens import REPOS, TASKS
-from unit.core.product import answer, repo_inputs, task_inputs
+from unit.core.product import VALUES, answer, repo_inputs, task_inputs
 from unit.core.story import REPO, TASK, RepoStory, Story, TaskStory
 
-COMMANDS = (
-    inputs.CreateTask,
-    inputs.RetryTask,
-    inputs.KillTask,
-    inputs.OpenTab,
-    inputs.RetryTab,
-    inputs.CloseTab,
-    inputs.SendMessage,
-    inputs.AddRepo,
-    inputs.RetryRepo,
-)
+COMMANDS = (inputs.CreateTask, *get_args(inputs.TaskCommand), inputs.AddRepo, inputs.RetryRepo)
 
 
 def every_task() -> Iterator[TaskStory]:
@@ -171,14 +161,32 @@ def snapshot(draft: Draft) -> dict[str, Any]:
 
 def cursors(story: TaskStory, draft: Draft) -> Iterator[Any]:
     """Every cursor on every record of the draft, with every intent and the inputs that guards look at."""
-    work = WorkCollected("c9", branch_moved=True, uncommitted=("notes.txt",))
     failed = Failed(FailureClass.TRANSIENT, "it broke")
+    for intent in story.boundary.outbox.values():
+        for value in (value for values in VALUES.values() for value in values):
+            yield TaskCursor(draft, TASK, input_=value, intent=intent, failed=failed)
     for intent in (None, *story.boundary.outbox.values()):
-        yield TaskCursor(draft, TASK, input_=work, intent=intent, failed=failed)
+        yield TaskCursor(draft, TASK, input_=KillTask(force=True), intent=intent, failed=failed)
         for one in story.boundary.all(Tab):
             yield TabCursor(draft, one.id, input_=KillTask(force=True), intent=intent, failed=failed)
     for message in draft.all(Message):
         yield MessageCursor(draft, message.id)
+
+
+ABOUT: dict[str, type] = {
+    "all_is_in": inputs.WorkCollected,
+    "is_the_same": inputs.SandboxReady,
+    "window_has_passed": inputs.SandboxReleased,
+    "stop_is_sure": inputs.SandboxStopped,
+    **dict.fromkeys(("heals_too_often", "may_look_again"), inputs.Observed),
+}
+"""What a guard of the task asks about, where that is what an intent brought."""
+
+
+def may_be_asked(cursor: object, name: str) -> bool:
+    """Whether the input of this cursor is one that this guard is asked about."""
+    about = inputs.Observed if name.startswith("is_seen") else ABOUT.get(name, object)
+    return not isinstance(cursor, TaskCursor) or isinstance(vars(cursor)["_input"], about)
 
 
 @pytest.mark.parametrize(
@@ -189,13 +197,15 @@ def test_guards_change_nothing(given: Callable[[], TaskStory]) -> None:
     story = given()
     draft = Draft(story.boundary.slice, story.now, story.boundary.figures)
     before = snapshot(draft)
-    asked = 0
+    asked: set[str] = set()
     for cursor in cursors(story, draft):
         for name in guards(type(cursor)):
-            assert getattr(cursor, name)() is getattr(cursor, name)() in (True, False)
-            asked += 1
+            if may_be_asked(cursor, name):
+                assert getattr(cursor, name)() is getattr(cursor, name)() in (True, False)
+                asked.add(name)
     assert snapshot(draft) == before
-    assert asked >= len(guards(TaskCursor)) + len(guards(TabCursor))
+    if story.boundary.outbox:
+        assert asked >= {*guards(TaskCursor), *guards(TabCursor)}
 
 
 def test_repo_guards_change_nothing() -> None:

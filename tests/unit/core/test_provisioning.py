@@ -19,7 +19,7 @@ from taskdock.core.inputs import (
     RepoFailed,
     RepoReady,
     RetryTask,
-    SandboxLost,
+    SandboxPhase,
     SandboxReady,
     SendMessage,
     Started,
@@ -76,7 +76,7 @@ def test_task_goes_all_the_way() -> None:
 
 def test_whole_life_is_in_the_history() -> None:
     """The history tells a whole life in order, kind by kind, from created to killed."""
-    assert [event.kind.value for event in g.killed().boundary.history] == [
+    assert [event.kind.value for event in g.KILL.done().boundary.history] == [
         "task.created", "task.provision_queued", "tab.opened", "message.sent",
         "task.step_started", "task.named", "task.step_started",
         "sandbox.created", "task.step_started", "task.step_started", "tab.ready", "task.running",
@@ -88,7 +88,7 @@ def test_whole_life_is_in_the_history() -> None:
 
 def test_history_never_holds_a_prompt() -> None:
     """What the user wrote is in no history event: lists show those."""
-    story = g.killed()
+    story = g.KILL.done()
     texts = [text.text for text in story.boundary.all(MessageText)]
     assert texts == ["Do it."]
     assert all(text not in event.data.values() for event in story.boundary.history for text in texts)
@@ -176,14 +176,26 @@ STEPS: list[tuple[Callable[[], TaskStory], type[Body], int]] = [
     (g.creating, intents.CreateSandbox, 5),
     (g.starting_agent, intents.EnsureAgent, 5),
     (g.opening_session, intents.CreateSession, 5),
-    (g.collecting, intents.CollectWork, 3),
-    (g.destroying, intents.DestroySandbox, 10),
+    (g.KILL.collecting, intents.CollectWork, 3),
+    (g.KILL.ending, intents.DestroySandbox, 10),
 ]
 IDS = [given.__name__ for given, _, _ in STEPS]
+LOOKED_AT = (
+    (intents.CreateSandbox, UNREACHABLE), (intents.CreateSandbox, UNKNOWN), (intents.EnsureAgent, UNREACHABLE),
+    (intents.EnsureAgent, UNKNOWN), (intents.CreateSession, UNREACHABLE), (intents.CollectWork, UNREACHABLE),
+)  # fmt: skip
+"""What makes the task look at its sandbox, or start it, before it tries again: test_heal.py and test_stop.py."""
 
 
-@pytest.mark.parametrize("failure", [TRANSIENT, UNREACHABLE, UNKNOWN])
-@pytest.mark.parametrize(("given", "kind", "attempts"), STEPS, ids=IDS)
+@pytest.mark.parametrize(
+    ("given", "kind", "attempts", "failure"),
+    [
+        (*step, failure)
+        for step in STEPS
+        for failure in (TRANSIENT, UNREACHABLE, UNKNOWN)
+        if (step[1], failure) not in LOOKED_AT
+    ],
+)
 def test_passing_failure_is_tried_again(
     given: Callable[[], TaskStory], kind: type[Body], attempts: int, failure: FailureClass
 ) -> None:
@@ -287,8 +299,8 @@ FAILURES: list[tuple[Callable[[], TaskStory], Callable[[TaskStory], object], str
     (g.creating, lambda s: s.fail(intents.CreateSandbox, PERMANENT),
      "init_create_sandbox/create", "init_create_sandbox/create"),
     (g.starting_agent, lambda s: s.fail(intents.EnsureAgent, PERMANENT),
-     "init_ensure_agent", "init_create_sandbox/create"),
-    (g.idle, lambda s: s.do(SandboxLost(s.task.sandbox.name, "gone")), "running", "init_create_sandbox/create"),
+     "init_ensure_agent", "init_create_sandbox/observe"),
+    (g.looking, lambda s: s.fail(intents.ObserveSandbox, PERMANENT), "running/observe", "init_create_sandbox/observe"),
 ]  # fmt: skip
 
 
@@ -314,16 +326,17 @@ def test_tabs_are_told_in_the_same_commit(
 
 
 def test_retried_task_comes_up_again() -> None:
-    """A task whose sandbox was lost ensures it again, gets a new session, and sends what was waiting."""
+    """A task whose sandbox is found stopped starts it again, takes its session up, and sends what was waiting."""
     story = g.failed_with_queue()
     story.do(RetryTask())
-    story.get_sandbox()
+    story.observe(SandboxPhase.STOPPED)
+    story.get_sandbox(adopted=True)
     story.get_agent()
-    assert story.open(intents.CreateSession)[0].body == intents.CreateSession(
-        story.task.sandbox, "demo", TAB, 2
+    assert story.open(intents.ResumeSession)[0].body == intents.ResumeSession(
+        story.task.sandbox, "demo", TAB, 2, "s1"
     )
-    story.get_session("s2")
-    assert (story.at, story.tab().session_id) == ("running", "s2")
+    story.get_session("s1")
+    assert (story.at, story.tab().session_id) == ("running", "s1")
     assert story.message(MESSAGE_2).at == "queued"
     story.do(SendMessage(TAB, "msg-3", "Go on."))
     assert (story.message(MESSAGE_2).at, story.message("msg-3").at) == ("sending", "queued")
@@ -334,6 +347,7 @@ def test_retry_keeps_the_generation() -> None:
     story = g.failed_creating()
     before = story.task.sandbox
     story.do(RetryTask())
+    story.observe(SandboxPhase.RUNNING)
     body = story.open(intents.CreateSandbox)[0].body
     assert isinstance(body, intents.CreateSandbox)
     assert body.sandbox == before

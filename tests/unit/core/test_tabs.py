@@ -11,9 +11,8 @@ from taskdock.core.inputs import (
     OutcomeReported,
     RetryTab,
     RetryTask,
-    SandboxLost,
+    SandboxPhase,
     SessionClosed,
-    SessionLost,
     SessionReady,
     Succeeded,
     TurnEnd,
@@ -75,13 +74,16 @@ def test_tab_opened_on_a_failed_task_fails_and_goes_on_with_it() -> None:
     assert story.message(MESSAGE_2).at == "queued"
     story.do(RetryTask())
     assert story.tab(TAB_2).at == "pending_provision"
+    story.observe(SandboxPhase.STOPPED)
     story.get_sandbox()
     story.get_agent()
     story.get_session("s2", TAB_2)
     assert story.message(MESSAGE_2).at == "sending"
 
 
-@pytest.mark.parametrize("given", [g.settling, g.collecting, g.destroying, g.failed_collecting, g.killed])
+@pytest.mark.parametrize(
+    "given", [g.KILL.settling, g.KILL.collecting, g.KILL.ending, g.KILL.failed_collecting, g.KILL.done]
+)
 def test_no_tab_is_opened_on_a_task_that_is_killed(given: g.Given[TaskStory]) -> None:
     """A task that is being killed, failed at it or is killed gets no new tab."""
     with pytest.raises(Conflict, match="no new tabs"):
@@ -142,20 +144,24 @@ def test_retry_of_a_failed_session_waits_for_a_task_that_comes_up() -> None:
     """While the task is provisioned again, the tab waits for it like the others."""
     story = g.retried_after_session()
     story.do(RetryTab(TAB))
-    assert (story.tab().at, story.kinds()) == ("pending_provision", ["CreateSandbox"])
+    assert story.tab().at == "pending_provision"
+    story.observe(SandboxPhase.RUNNING)
+    story.get_agent()
+    assert (story.tab().at, story.kinds()) == ("pending_session_create", ["CreateSession"])
 
 
 def test_retry_of_a_tab_that_failed_with_its_task_points_to_the_task() -> None:
     """Such a tab comes back with its task only, and the conflict says so."""
     with pytest.raises(Conflict, match="Retry its task") as rejected:
-        g.failed_running().do(RetryTab(TAB))
-    assert rejected.value.available_actions == ("close", "send")
+        g.failed_looking().do(RetryTab(TAB))
+    assert "retry" not in rejected.value.available_actions
 
 
 def test_retry_of_a_failed_session_on_a_failed_task_is_a_conflict() -> None:
     """While the task rests in error, no session of it can be made."""
     story = g.second_tab_failed()
-    story.do(SandboxLost(story.task.sandbox.name, "it was deleted"))
+    story.lose_sandbox()
+    story.fail(intents.ObserveSandbox, PERMANENT)
     assert (story.tab(TAB).at, story.tab(TAB_2).at) == ("error/task", "error/session")
     with pytest.raises(Conflict):
         story.do(RetryTab(TAB_2))
@@ -180,9 +186,10 @@ def test_failed_session_takes_messages() -> None:
 
 
 def test_pending_session_is_taken_back_when_the_task_fails() -> None:
-    """The intent of a session that is being made goes with the sandbox; the retry orders it again."""
+    """The intent of a session that is being made is taken back when nobody can say what became of the sandbox."""
     story = g.second_tab_pending()
-    change = story.do(SandboxLost(story.task.sandbox.name, "it was deleted"))
+    story.lose_sandbox()
+    change = story.fail(intents.ObserveSandbox, PERMANENT)
     assert len(change.cancelled) == 1
     assert (story.tab(TAB_2).at, story.kinds()) == ("error/task", [])
 
@@ -214,15 +221,15 @@ def test_close_waits_five_seconds_at_most() -> None:
 
 def test_close_ends_with_the_task() -> None:
     """A closing tab of a task that fails is closed, not failed: nobody wants it back."""
-    story = g.closing_idle()
-    story.do(SandboxLost(story.task.sandbox.name, "it was deleted"))
-    assert (story.at, story.tab().at) == ("error/running", "closed")
+    story = g.closing_looking()
+    story.fail(intents.ObserveSandbox, PERMANENT)
+    assert (story.at, story.tab().at) == ("error/running/observe", "closed")
 
 
 def test_close_ends_with_the_session() -> None:
     """A closing tab whose agent process ends is closed."""
     story = g.closing_idle()
-    story.do(SessionLost(TAB, 1, 1, "it ended"))
+    story.lose_session(reason="it ended")
     assert story.tab().at == "closed"
 
 
@@ -281,7 +288,7 @@ def test_queued_messages_are_not_closed_away() -> None:
     story = g.held()
     with pytest.raises(Conflict, match="1 messages are still queued") as rejected:
         close(story)
-    assert rejected.value.available_actions == ("close", "send")
+    assert "close" in rejected.value.available_actions
     assert story.message(MESSAGE_2).at == "queued"
     change = close(story, force=True)
     assert kinds_of(change)[1] == "message.withdrawn"
@@ -342,7 +349,7 @@ def test_close_mid_turn_cuts_the_turn_after_five_seconds() -> None:
 
 def test_close_is_done_once() -> None:
     """Closing again is a success that changes nothing, while it closes and after."""
-    for given in (g.closing_idle, g.closed, g.killed):
+    for given in (g.closing_idle, g.closed, g.KILL.done):
         assert close(given()).ignored == "close is under way already"
 
 
@@ -389,3 +396,37 @@ def test_message_id_is_taken_once() -> None:
     with pytest.raises(Conflict):
         story.send(MESSAGE)
     assert story.message() == before
+
+
+def test_an_agent_that_dies_again_and_again_fails_its_tab() -> None:
+    """Each process after the first loss waits longer, the sixth loss within half an hour is for somebody to decide."""
+    story = g.idle()
+    pauses = []
+    for _ in range(5):
+        story.lose_session()
+        order = story.open(intents.ResumeSession)[0]
+        pauses.append(
+            0.0 if order.not_before is None else (order.not_before - order.created_at).total_seconds()
+        )
+        story.get_session()
+    assert pauses == sorted(pauses)
+    assert pauses[0] == 0.0 < pauses[1]
+    story.lose_session(reason="exit code 3")
+    assert (story.tab().at, story.kinds()) == ("error/session", [])
+    assert story.tab().failure is not None
+    assert story.tab().failure.reason == "The agent's process was lost too often: exit code 3"
+    story.do(RetryTab(TAB))
+    assert story.tab().at == "pending_session_create"
+    story.get_session()
+    story.lose_session()
+    assert story.tab().at == "pending_session_create"
+
+
+def test_losses_of_long_ago_do_not_count() -> None:
+    """A process that is lost now and then is replaced for ever."""
+    story = g.idle()
+    for _ in range(8):
+        story.lose_session()
+        story.get_session()
+        story.pass_time(600)
+    assert story.tab().at == "ready"

@@ -3,7 +3,7 @@
 import pytest
 
 from taskdock.core import intents
-from taskdock.core.inputs import Asked, FailureClass, OpenTab, SandboxLost, SendMessage, SessionLost, TurnEnd
+from taskdock.core.inputs import Asked, FailureClass, OpenTab, SandboxPhase, SendMessage, TurnEnd
 from unit.core import givens as g
 from unit.core.story import (
     DEADLINE,
@@ -18,8 +18,6 @@ from unit.core.story import (
     TaskStory,
     kinds_of,
 )
-
-LOST = SessionLost(TAB, 1, 1, "the agent's process ended")
 
 
 def prompts(story: TaskStory) -> list[str]:
@@ -154,7 +152,7 @@ def test_send_during_a_turn_does_not_lift_a_later_hold() -> None:
 def test_hold_outlives_a_lost_session() -> None:
     """A new session sends nothing while the queue is held."""
     story = g.held()
-    story.do(LOST)
+    story.lose_session()
     story.get_session("s2")
     assert (story.tab().at, story.tab().held, prompts(story)) == ("ready", True, [])
 
@@ -168,7 +166,7 @@ def test_end_is_the_proof_of_delivery_too() -> None:
 
 def test_cancel_proves_nothing() -> None:
     """The agent's answer to a cancel changes no status: only the end of the turn does."""
-    story = g.settling()
+    story = g.KILL.settling()
     change = story.succeed(intents.CancelTurn, Asked())
     assert (change.records, change.history) == ((), ())
     assert story.tab().turn.at == "cancelling"
@@ -176,7 +174,7 @@ def test_cancel_proves_nothing() -> None:
 
 def test_failed_cancel_is_not_repeated() -> None:
     """One attempt is all a cancel gets; the bounded wait that stands behind it does the rest."""
-    story = g.settling()
+    story = g.KILL.settling()
     story.fail(intents.CancelTurn, TRANSIENT)
     assert "CancelTurn" not in story.kinds()
     assert story.tab().turn.at == "cancelling"
@@ -186,35 +184,48 @@ def test_failed_cancel_is_not_repeated() -> None:
 
 
 def test_lost_session_of_an_idle_tab_is_replaced() -> None:
-    """An idle tab gets its next session by itself, and nothing is held."""
+    """An idle tab goes on with its session in a new agent process by itself, and nothing is held."""
     story = g.session_lost()
-    assert (story.tab().at, story.tab().held, story.tab().session_id) == (
+    assert (story.tab().at, story.tab().held, story.tab().agent_process) == (
         "pending_session_create",
         False,
         None,
     )
-    assert story.open(intents.CreateSession)[0].body == intents.CreateSession(
-        story.task.sandbox, "demo", TAB, 2
+    assert story.open(intents.ResumeSession)[0].body == intents.ResumeSession(
+        story.task.sandbox, "demo", TAB, 2, "s1"
     )
+    story.get_session("s1")
+    assert (story.tab().at, story.tab().session, story.tab().session_id) == ("ready", 2, "s1")
+
+
+def test_refused_session_begins_anew() -> None:
+    """An agent that does not take its own session up again gets a new one, in a process of its own."""
+    story = g.session_lost()
+    story.fail(intents.ResumeSession, PERMANENT, "no such session")
+    assert story.tab().at == "pending_session_create"
+    assert story.open(intents.CreateSession)[0].body == intents.CreateSession(
+        story.task.sandbox, "demo", TAB, 3
+    )
+    assert story.open(intents.CreateSession)[0].attempt == 1
     story.get_session("s2")
-    assert (story.tab().at, story.tab().session, story.tab().session_id) == ("ready", 2, "s2")
+    assert (story.tab().at, story.tab().session_id) == ("ready", "s2")
 
 
 def test_session_lost_before_the_prompt_began() -> None:
     """What was never started goes back into the queue, and to the next session."""
     story = g.sending()
-    story.do(LOST)
+    story.lose_session()
     assert (story.message().at, story.tab().held, prompts(story)) == ("queued", False, [])
     story.get_session("s2")
-    assert (story.message().at, story.message().tries) == ("sending", 2)
+    assert (story.message().at, story.message().tries) == ("sending", 1)
 
 
 def test_session_lost_while_delivery_is_open() -> None:
     """What may have been sent is not sent again: its delivery is unknown, its turn interrupted, the queue held."""
     story = g.working()
     story.send(MESSAGE_2)
-    change = story.do(LOST)
-    assert kinds_of(change) == ("CreateSession CollectWork", "message.failed turn.ended")
+    change = story.lose_session()
+    assert kinds_of(change) == ("ResumeSession CollectWork", "message.failed turn.ended")
     assert (story.message().at, story.message().reason) == ("failed", "delivery_unknown")
     assert (story.tab().turn.at, story.tab().last_end) == ("none", TurnEnd.INTERRUPTED)
     assert (story.tab().held, story.message(MESSAGE_2).at) == (True, "queued")
@@ -226,7 +237,7 @@ def test_session_lost_after_delivery() -> None:
     """A delivered message stays delivered; its turn is interrupted and the queue held."""
     story = g.delivered()
     story.send(MESSAGE_2)
-    story.do(LOST)
+    story.lose_session()
     assert (story.message().at, story.tab().last_end, story.tab().held) == (
         "delivered",
         TurnEnd.INTERRUPTED,
@@ -236,14 +247,16 @@ def test_session_lost_after_delivery() -> None:
 
 
 def test_sandbox_lost_mid_turn() -> None:
-    """With its sandbox a task fails, its turn is interrupted, and what came later waits for the retry."""
+    """When the sandbox is gone, the turn is interrupted, and what came later waits for the next one."""
     story = g.working()
     story.send(MESSAGE_2)
-    story.do(SandboxLost(story.task.sandbox.name, "it was deleted"))
-    assert (story.at, story.tab().at, story.tab().turn.at) == ("error/running", "error/task", "none")
+    story.lose_sandbox()
+    story.find_gone()
+    assert (story.at, story.tab().at) == ("init_create_sandbox/destroy", "pending_provision")
+    assert story.tab().turn.at == "none"
     assert (story.message().at, story.message().reason) == ("failed", "delivery_unknown")
     assert (story.message(MESSAGE_2).at, story.tab().held) == ("queued", True)
-    assert story.tab().last_end_detail == "it was deleted"
+    assert story.tab().last_end_detail == "the task's sandbox was lost"
     assert prompts(story) == []
 
 
@@ -310,8 +323,8 @@ def test_proof_that_it_was_not_sent(failure: FailureClass) -> None:
         ("sending" if failure is TRANSIENT else "queued"), False, "none",
     )  # fmt: skip
     if failure is UNREACHABLE:
-        assert story.tab().at == "pending_session_create"
-        story.get_session("s2")
+        assert (story.at, story.tab().at) == ("running/observe", "ready")
+        story.observe(SandboxPhase.RUNNING)
     assert (story.message().at, story.message().tries, prompts(story)) == ("sending", 2, [MESSAGE])
 
 
@@ -320,10 +333,11 @@ def test_what_never_began_goes_back(failure: FailureClass) -> None:
     """Without an accepted Started no failure but a refusal can have sent anything."""
     story = g.sending()
     story.fail(intents.SendPrompt, failure)
-    if failure is not TRANSIENT:
+    if failure is UNREACHABLE:
         assert story.message().at == "queued"
-        story.get_session("s2")
+        story.observe(SandboxPhase.RUNNING)
     assert (story.message().at, story.message().tries, story.tab().held) == ("sending", 2, False)
+    assert (story.tab().at, story.tab().session) == ("ready", 1)
 
 
 def test_five_tries_are_all() -> None:
@@ -346,15 +360,22 @@ def test_five_tries_are_all() -> None:
     )
 
 
-def test_five_lost_sessions_are_all() -> None:
-    """A message whose session is lost each time before it began fails after five tries."""
+def test_lost_sessions_are_no_tries() -> None:
+    """A message whose session is lost each time before it began is not to blame: it stays the next one."""
     story = g.sending()
-    for number in range(1, 5):
-        story.do(SessionLost(TAB, 1, number, "it ended"))
-        story.get_session(f"s{number + 1}")
-        assert story.message().tries == number + 1
-    story.do(SessionLost(TAB, 1, 5, "it ended"))
-    assert (story.message().at, story.message().reason) == ("failed", "it could not be sent in 5 tries")
+    for _ in range(5):
+        story.lose_session()
+        assert (story.message().at, story.message().tries) == ("queued", 0)
+        story.get_session()
+    assert (story.message().at, story.message().tries) == ("sending", 1)
+
+
+@pytest.mark.parametrize("failure", [TRANSIENT, UNREACHABLE])
+def test_turn_that_is_lost_from_sight_costs_its_agent_process(failure: FailureClass) -> None:
+    """An agent that may still work on what was called interrupted is replaced, so that two turns never run at once."""
+    story = g.delivered()
+    story.fail(intents.SendPrompt, failure)
+    assert (story.tab().at, story.tab().session) == ("pending_session_create", 2)
 
 
 def test_refused_message_holds_the_queue() -> None:
@@ -406,6 +427,6 @@ def test_message_to_a_new_tab_comes_with_it() -> None:
 
 def test_message_to_a_failed_task_waits() -> None:
     """A message to a task in error is taken, kept, and sent after the retry."""
-    story = g.failed_running()
+    story = g.failed_looking()
     story.do(SendMessage(TAB, MESSAGE_2, "Go on."))
     assert story.message(MESSAGE_2).at == "queued"

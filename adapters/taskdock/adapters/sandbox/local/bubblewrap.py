@@ -4,8 +4,8 @@ Owns: `BubblewrapLauncher`: one namespace for every start, and how it is handed 
 Never: a program that runs before its namespace was written down; a wait on the inside without a deadline.
 Reads as: services.py, commands.py -> `BubblewrapLauncher.start` -> namespace.py -> bwrap -> inside.py -> the program.
 
-What is handed over, in this order: bwrap says who the first process of the namespace is; its limits are set and it is
-written down; then, and not before, inside.py is told what to run. If we die on the way the order never comes whole, and
+What is handed over, in this order: bwrap says who the first process of the namespace is, and inside.py that it is there;
+limits are set for both, and who they are is written down; then, and not before, inside.py is told what to run. If we die on the way the order never comes whole, and
 inside.py ends without having started anything. A namespace ends as a whole with its first process, which nothing
 inside can end or leave, so whoever finds that one in the record can end all of it.
 """
@@ -63,8 +63,9 @@ class BubblewrapLauncher:
                 # Our copies, lest we wait for ourselves when the other side has ended.
                 for end in (who.into, order_pipe.out, said.into):
                     end.close()
-                first_pid = _first_pid(_heard(who, patience, until=b"}"))
-                born = self._admitted(order.folder, child, first_pid)
+                born = self._born(child, _first_pid(_heard(who, patience, until=b"}")))
+                _judge(_heard(said, patience, until=b"h"), order.argv, child)
+                self._limits.apply(order.folder, self._table.family(frozenset(), born.leaders[1:]))
                 write_down(born)
                 _give(order_pipe, line, patience)
                 _judge(_heard(said, patience), order.argv, child)
@@ -72,10 +73,6 @@ class BubblewrapLauncher:
                 kill_at_once(self._table, child, born.leaders)
                 raise
         return child
-
-    def release(self, folder: SandboxFolder) -> None:
-        """Remove the control groups of the sandbox."""
-        self._limits.release(folder)
 
     def _argv(self, folder: SandboxFolder, say_who: int, hear_order: int, say: int) -> list[str]:
         bwrap = shutil.which("bwrap")
@@ -87,13 +84,11 @@ class BubblewrapLauncher:
             *(str(interpreter()), "-S", "-E", f"{OURS}/{INSIDE.name}", str(hear_order), str(say)),
         ]
 
-    def _admitted(self, folder: SandboxFolder, child: children.Child, first_pid: int | None) -> Born:
-        """Limit the namespace, while nothing but inside.py is in it, and that waits; say who it is."""
+    def _born(self, child: children.Child, first_pid: int | None) -> Born:
         first = None if first_pid is None else self._table.key(first_pid)
         born = Born(self._table.key(child.pid), first)
         if first is None or born.child is None:
             raise Transient("The sandbox's namespace could not be made.", log_tail=_tail(child))
-        self._limits.apply(folder, first.pid)
         return born
 
 
@@ -177,7 +172,7 @@ def _judge(said: bytes, argv: Sequence[str], child: children.Child) -> None:
     if wrong:
         raise OSError(int(number), os.strerror(int(number)), argv[0])
     if not said:
-        raise Transient("The sandbox's namespace could not be entered.", log_tail=_tail(child))
+        raise Transient("The sandbox's namespace ended before its program began.", log_tail=_tail(child))
 
 
 def _tail(child: children.Child) -> str | None:

@@ -13,6 +13,7 @@ Reads as: provider.py -> `SandboxFolders` -> guard.py, records.py, removal.py.
         runs/<incarnation>.json     the namespace of a command
         lock                        held by the first process of each namespace
         programs                    programs of the host that are linked in the home
+        groups                      control groups that were made for it (limits.py)
         incoming/                   files on their way into the home
     <root>/.bridges/<incarnation>   a service's socket (bridges.py)
     <root>/.trash/<name>~<random>/  a sandbox whose processes have ended, being removed
@@ -76,22 +77,19 @@ class SandboxFolder:
 
     def programs(self) -> list[Path]:
         """List the programs of the host that were put into the home, to be readable in a namespace."""
-        try:
-            return [Path(line) for line in self._programs.read_text().split("\0") if line]
-        except FileNotFoundError:
-            return []
+        return _listed(self.path / "programs")
 
     def add_programs(self, programs: Sequence[Path]) -> None:
         """Remember programs of the host, before links to them are put into the home. Under the guard."""
-        known = dict.fromkeys([*self.programs(), *programs])
-        if len(known) > len(self.programs()):
-            aside = self._programs.with_name(".programs.new")
-            aside.write_text("\0".join(str(path) for path in known))
-            aside.rename(self._programs)
+        _add(self.path / "programs", programs)
 
-    @property
-    def _programs(self) -> Path:
-        return self.path / "programs"
+    def groups(self) -> list[Path]:
+        """List the control groups that were made for the sandbox."""
+        return _listed(self.path / "groups")
+
+    def add_groups(self, groups: Sequence[Path]) -> None:
+        """Remember control groups, before they are made. Also under a shared guard: the same ones may be added twice."""
+        _add(self.path / "groups", groups)
 
     def service_record(self, service: str) -> Path:
         """Where the current start of a service is written down. Raises: `Permanent` for a name that is no file name."""
@@ -234,6 +232,23 @@ def checked_name(name: str) -> str:
             f"{name!r} is no name for a sandbox or a service: letters, digits, dot, dash, underscore."
         )
     return name
+
+
+def _listed(file: Path) -> list[Path]:
+    try:
+        return [Path(one) for one in file.read_text().split("\0") if one]
+    except FileNotFoundError:
+        return []
+
+
+def _add(file: Path, paths: Sequence[Path]) -> None:
+    known = _listed(file)
+    wanted = list(dict.fromkeys([*known, *paths]))
+    if wanted != known:
+        # Of a name of its own, since holders of a shared guard may write at the same time.
+        aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+        aside.write_text("\0".join(str(path) for path in wanted))
+        aside.rename(file)
 
 
 def _whose(record: SandboxRecord) -> str:

@@ -5,6 +5,7 @@ Never: more than the standard library, nor a module that costs time (this comes 
     without an order that came whole.
 Reads as: bubblewrap.py -> bwrap -> this, in the namespace, with `-S -E` -> the program.
 
+`h` says that it is there: from then on nothing in the namespace starts anything until the order comes.
 The order is one line of JSON: `argv`, `cwd`, `processes_max`, and `bridge` where connections are to be carried in (see
 bridge.py). When the line does not come whole, because who wrote it died, nothing is started. `s` is said just before
 the program is called; an end after it means that the program runs, `e` and an errno why it does not.
@@ -67,6 +68,7 @@ def start_bridge(bridge: dict[str, Any]) -> None:
 
 def main(order_from: int, say_to: int) -> int:
     """Become the ordered program; returns only when that is not possible."""
+    os.write(say_to, b"h")
     order = receive(order_from)
     if order is None:
         return NOTHING_STARTED

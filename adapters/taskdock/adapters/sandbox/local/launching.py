@@ -66,10 +66,6 @@ class Launcher(Protocol):
         """
         ...
 
-    def release(self, folder: SandboxFolder) -> None:
-        """Give back what was made around a sandbox outside its folder; its processes have ended. Idempotent."""
-        ...
-
 
 class DirectLauncher:
     """Level `process`: the program is our child and nothing is around it."""
@@ -90,6 +86,3 @@ class DirectLauncher:
         )
         write_down(Born(self._table.key(child.pid)))
         return child
-
-    def release(self, folder: SandboxFolder) -> None:
-        """Nothing was made outside the folder."""

@@ -20,7 +20,7 @@ from taskdock.adapters.sandbox.local.bubblewrap import BubblewrapLauncher
 from taskdock.adapters.sandbox.local.environment import clean_environment
 from taskdock.adapters.sandbox.local.folders import SandboxFolders
 from taskdock.adapters.sandbox.local.launching import DirectLauncher, Launcher, Order
-from taskdock.adapters.sandbox.local.limits import LimitFigures, Limits
+from taskdock.adapters.sandbox.local.limits import LimitFigures, Limits, release
 from taskdock.adapters.sandbox.local.process_table import ProcessTable
 from taskdock.core.errors import PortError
 
@@ -89,7 +89,7 @@ def _tried(launcher: Launcher, table: ProcessTable) -> str | None:
             child = launcher.start(Order(folder, ("true",), PurePosixPath(), environment), lambda _born: None)
             with child:
                 code = child.wait(_TRY_SECONDS)
-            launcher.release(folder)
+            release(folder)
         except PortError as error:
             return getattr(error, "log_tail", None) or error.reason
         except OSError as error:

@@ -1,6 +1,6 @@
 """Limits: how much memory, how many processes and how much processor a sandbox may take, where the machine allows it.
 
-Owns: `LimitFigures`, `Limits`.
+Owns: `LimitFigures`, `Limits`, `release`.
 Never: a limit that is promised and was not tried: each control group is really made once before anybody is told.
 Reads as: provider.py -> `Limits.found` -> bubblewrap.py -> the kernel's control groups.
 
@@ -10,7 +10,7 @@ inside.py). What neither gives is said in `not_enforced`.
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2s
 from pathlib import Path
@@ -52,42 +52,39 @@ class Limits:
 
     figures: LimitFigures
     roots: Mapping[str, Path]
-    places: tuple[Path, ...] = ()
-    """Where groups of ours may be, also such as other figures made."""
 
     @classmethod
     def found(cls, figures: LimitFigures, cgroups: Path = Path("/sys/fs/cgroup")) -> "Limits":
         """Try every controller that the figures need."""
-        own, by_controller = _own_groups(), figures.by_controller()
-        roots, places = {}, []
-        for controller in _CONTROLLERS:
+        own = _own_groups()
+        roots = {}
+        for controller, settings in figures.by_controller().items():
             mount = cgroups / controller
-            near = [mount / own.get(controller, "").lstrip("/"), mount]
-            there = [place for place in dict.fromkeys(near) if place.is_dir()]
-            places += there
-            works = [place for place in there if _works(place, by_controller.get(controller, {}))]
-            if works and controller in by_controller:
+            near = dict.fromkeys([mount / own.get(controller, "").lstrip("/"), mount])
+            works = [place for place in near if place.is_dir() and _works(place, settings)]
+            if works:
                 roots[controller] = works[0]
-        return cls(figures, roots, tuple(places))
+        return cls(figures, roots)
 
     @property
     def processes_max(self) -> int:
         """How many processes a namespace may have."""
         return self.figures.processes_max
 
-    def apply(self, folder: SandboxFolder, pid: int) -> None:
-        """Put the process, and all it will start, into the groups of its sandbox; idempotent."""
+    def apply(self, folder: SandboxFolder, pids: Iterable[int]) -> None:
+        """Put the processes, and all they will start, into the groups of their sandbox; idempotent.
+
+        A sandbox keeps the groups that it has: who comes next may be in another group itself.
+        """
         settings = self.figures.by_controller()
-        for controller, root in self.roots.items():
-            group = root / _name(folder)
+        known = folder.groups()
+        groups = {controller: _group(known, root, folder) for controller, root in self.roots.items()}
+        folder.add_groups([group for group in groups.values() if group not in known])
+        for controller, group in groups.items():
             group.mkdir(exist_ok=True)
             _set(group, settings[controller])
-            (group / "cgroup.procs").write_text(str(pid))
-
-    def release(self, folder: SandboxFolder) -> None:
-        """Remove the groups; the last exits may still be under way, so it is tried for a while. Idempotent."""
-        for place in self.places:
-            _remove(place / _name(folder))
+            for pid in pids:
+                (group / "cgroup.procs").write_text(str(pid))
 
     def held(self) -> tuple[str, ...]:
         """What is limited, a sentence each."""
@@ -117,6 +114,20 @@ class Limits:
 
 def _machine_mib() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB
+
+
+def release(folder: SandboxFolder) -> None:
+    """Remove a sandbox's groups; the last exits may still be under way, so it is tried for a while. Idempotent."""
+    for group in folder.groups():
+        if group.name == _name(folder):
+            _remove(group)
+
+
+def _group(known: Sequence[Path], root: Path, folder: SandboxFolder) -> Path:
+    """Return the group that the sandbox has of the controller of `root`, or the one that it will get there."""
+    mount = next(parent for parent in (root, *root.parents) if os.path.ismount(parent))
+    there = [group for group in known if group.is_relative_to(mount) and group.is_dir()]
+    return there[0] if there else root / _name(folder)
 
 
 def _own_groups() -> dict[str, str]:

@@ -24,6 +24,7 @@ from taskdock.adapters.sandbox.local.folders import SandboxFolder, SandboxFolder
 from taskdock.adapters.sandbox.local.guard import held
 from taskdock.adapters.sandbox.local.health import await_health
 from taskdock.adapters.sandbox.local.levels import Ground, Level, prepare
+from taskdock.adapters.sandbox.local.limits import release
 from taskdock.adapters.sandbox.local.lock import holder
 from taskdock.adapters.sandbox.local.process_table import ProcessKey, ProcessTable
 from taskdock.adapters.sandbox.local.records import SandboxRecord
@@ -227,7 +228,7 @@ class LocalSandboxes:
                 if record is not None:
                     self._end_all(folder, record)
                     self._services.forget(folder)
-                    self._ground.launcher.release(folder)
+                    release(folder)
                 self._folders.discard(folder)
         for discarded in self._folders.discarded(folder.name):
             discarded.refuse_foreign(owner)
