@@ -169,7 +169,7 @@ class World:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Dock]:
         """A dock in the test's process that submits and reads only."""
-        async with app.open(Config(home=self.home), schedule=False) as dock:
+        async with app.open(self.config(), schedule=False) as dock:
             yield dock
 
     async def rest(self, dock: Dock, task_id: str, *statuses: str) -> TaskView:
