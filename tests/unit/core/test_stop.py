@@ -235,7 +235,9 @@ def test_stop_and_resume_are_done_once() -> None:
     assert g.resumed().resume().ignored == "the task is up, or on its way"
 
 
-@pytest.mark.parametrize("given", [g.ARCHIVE.collecting, g.ARCHIVE.done, g.ARCHIVE.failed_ending, g.KILL.done])
+@pytest.mark.parametrize(
+    "given", [g.ARCHIVE.collecting, g.ARCHIVE.done, g.ARCHIVE.failed_ending, g.KILL.done]
+)
 def test_leaving_task_is_neither_stopped_nor_resumed(given: g.Given[TaskStory]) -> None:
     """Archive and kill go before stop, also where they have failed."""
     for ask in (TaskStory.stop, TaskStory.resume):
