@@ -5,7 +5,12 @@ Never: fixtures of one subject only; those live beside its tests.
 Reads as: pytest -> this -> every test.
 """
 
+from collections.abc import Iterator
+
 import pytest
+
+from local_process import current_level, ground
+from taskdock.adapters.sandbox.local.levels import Level
 
 pytest_plugins = ["plugins.skips", "pytester"]
 
@@ -15,3 +20,15 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Name the event loop under an asynchronous test: each runs once on either."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(params=list(Level), ids=lambda level: level.value)
+def level(request: pytest.FixtureRequest) -> Iterator[Level]:
+    """Run the test at each level of the local provider that works on this machine."""
+    one: Level = request.param
+    wrong = ground(one).wrong
+    if wrong is not None:
+        pytest.skip(f"the level {one.value} does not work here: {wrong}")
+    current_level.append(one)
+    yield one
+    current_level.pop()

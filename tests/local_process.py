@@ -1,4 +1,4 @@
-"""Local process sandboxes under test: how they are made, and how they are looked at from outside.
+"""Local sandboxes under test: how they are made, and how they are looked at from outside.
 
 Owns: `sandboxes`, `new_spec`, `local_process`, and eyes that share nothing with the adapter's own.
 Never: the marker, a record or a lock of the adapter; a process is known by its HOME, a file by its path.
@@ -16,12 +16,16 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio import to_thread
+from anyio.from_thread import start_blocking_portal
 
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.adapters.sandbox.local.levels import Ground, Level, prepare
+from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.core.errors import PortError
 from taskdock.ports.sandbox import ProgramFile, SandboxRef, SandboxSpec, ServiceSpec
 from taskdock.testing.conformance.sandbox import SandboxUnderTest
@@ -29,6 +33,9 @@ from taskdock.testing.conformance.sandbox import SandboxUnderTest
 OWNER = "tests"
 CHILD = Path(__file__).with_name("local_process_child.py")
 _numbers = itertools.count(1)
+
+current_level = [Level.PROCESS]
+"""The last one counts; the fixture `level` in conftest.py moves it."""
 
 # A server that answers its token, and notes each start of it in its home.
 SERVER = b"""
@@ -49,9 +56,22 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Answer).serve_f
 """
 
 
-def sandboxes(root: Path) -> LocalProcessSandboxes:
-    """Make an adapter over `root`."""
-    return LocalProcessSandboxes(root, "this-machine", lambda: datetime.now(UTC))
+@cache
+def ground(level: Level) -> Ground:
+    """Try the level on this machine, once."""
+
+    async def tried() -> Ground:
+        return await to_thread.run_sync(prepare, level)
+
+    with start_blocking_portal() as portal:
+        return portal.call(tried)
+
+
+def sandboxes(root: Path, level: Level | None = None) -> LocalSandboxes:
+    """Make an adapter over `root`, at this level, or at the one that the running test is for."""
+    return LocalSandboxes(
+        root, "this-machine", lambda: datetime.now(UTC), ground=ground(level or current_level[-1])
+    )
 
 
 def new_spec(name: str | None = None) -> SandboxSpec:
@@ -61,16 +81,16 @@ def new_spec(name: str | None = None) -> SandboxSpec:
 
 
 @asynccontextmanager
-async def running_sandbox(root: Path) -> AsyncIterator[SandboxSpec]:
+async def running_sandbox(root: Path, level: Level | None = None) -> AsyncIterator[SandboxSpec]:
     """Make a sandbox below the root and end its processes afterwards, whatever a test did to it."""
     spec = new_spec()
-    await sandboxes(root).ensure(spec)
+    await sandboxes(root, level).ensure(spec)
     try:
         yield spec
     finally:
         # A test may have spoilt the record on purpose; then it started no process.
         with anyio.CancelScope(shield=True), suppress(PortError):
-            await sandboxes(root).destroy(spec.ref, OWNER)
+            await sandboxes(root, level).destroy(spec.ref, OWNER)
 
 
 def service(name: str = "server", version: str = "1") -> ServiceSpec:
@@ -95,7 +115,7 @@ class Children:
     def begin(self, **what: Any) -> None:
         """Begin a call without waiting for its end."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(what, default=str) + "\n")
+        self._process.stdin.write(json.dumps({"level": current_level[-1].value, **what}, default=str) + "\n")
         self._process.stdin.flush()
 
     def ended(self) -> str:
@@ -129,10 +149,20 @@ def _environment() -> dict[str, str]:
 
 
 def processes(root: Path, name: str) -> set[int]:
-    """Which processes run with their HOME in the sandbox; one that has ended and waits for its parent does not run."""
+    """Which processes run with their HOME in the sandbox; one that has ended and waits for its parent does not run.
+
+    Without what only holds the sandbox together (bwrap, the bridge), unless nothing else is left.
+    """
     wanted = f"HOME={root / name / 'home'}".encode()
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return {pid for pid in pids if _runs_with(pid, wanted)}
+    found = {pid for pid in pids if _runs_with(pid, wanted)}
+    return {pid for pid in found if not _is_machinery(pid)} or found
+
+
+def is_waiting(root: Path, name: str) -> bool:
+    """Whether there is a namespace in which nothing of the sandbox runs yet."""
+    found = processes(root, name)
+    return bool(found) and all(_is_machinery(pid) for pid in found)
 
 
 async def killed(pid: int) -> None:
@@ -152,6 +182,23 @@ async def until(condition: Callable[[], object]) -> None:
             await anyio.sleep(0.005)
 
 
+def a_figure() -> str:
+    """Make up how long to sleep: long enough, and like nobody else on this machine."""
+    return f"600.{secrets.randbelow(10**9):09}"
+
+
+def sleepers(figure: str) -> set[int]:
+    """Which processes run `sleep` for exactly so long."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes() == f"sleep\0{figure}\0".encode():
+                found.add(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
 def files(root: Path, name: str) -> list[str]:
     """List every path below the root that has the name in it."""
     found = [Path(top) / one for top, folders, inside in os.walk(root) for one in folders + inside]
@@ -160,12 +207,12 @@ def files(root: Path, name: str) -> list[str]:
     )
 
 
-def local_process(root: Path) -> SandboxUnderTest:
+def local_sandboxes(root: Path, level: Level) -> SandboxUnderTest:
     """Make the record that the conformance checks take."""
-    adapter = sandboxes(root)
+    adapter = sandboxes(root, level)
 
-    def second() -> tuple[LocalProcessSandboxes, LocalProcessSandboxes]:
-        other = sandboxes(root)
+    def second() -> tuple[LocalSandboxes, LocalSandboxes]:
+        other = sandboxes(root, level)
         return other, other
 
     async def count_processes(ref: SandboxRef) -> int:
@@ -182,3 +229,12 @@ def _runs_with(pid: int, variable: bytes) -> bool:
         return variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
+
+
+def _is_machinery(pid: int) -> bool:
+    try:
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    ours = (b"/run/taskdock/inside.py", b"/run/taskdock/bridge.py")
+    return argv[0].endswith(b"bwrap") or any(part in ours for part in argv[:5])

@@ -4,7 +4,7 @@ Owns: the words in which a call is asked for, and the ways to die: at a step, or
 Never: imported by a test; tests/local_process.py runs it.
 Reads as: tests/local_process.py -> JSON lines -> this -> a forked child -> the adapter.
 
-A line asks `{"root", "name", "call", "backend"?, "step"?, "gap"?}` and is answered by "killed", "done" or an
+A line asks `{"root", "name", "call", "level", "backend"?, "step"?, "gap"?}` and is answered by "killed", "done" or an
 error. With `step` the child kills itself just before the step of that number: each touch of the file system below the
 root, each lock, each start of a process is a step. With `gap` (seconds, file) the child kills itself as soon as it has forked, and
 what it forked waits so long, writes its pid into the file, and only then becomes the program.
@@ -23,8 +23,9 @@ from typing import Any
 import anyio
 import trio  # noqa: F401 - loaded once here, not in each child
 
-from local_process import OWNER, new_spec, sandboxes, service
+from local_process import OWNER, current_level, new_spec, sandboxes, service
 from taskdock.adapters.sandbox.local import children
+from taskdock.adapters.sandbox.local.levels import Level
 from taskdock.ports.sandbox import Exec, ProgramFile
 
 _ALWAYS = {"subprocess.Popen", "fcntl.flock", "os.killpg", "signal.pidfd_send_signal"}
@@ -76,6 +77,8 @@ async def make(call: str, root: str, name: str) -> None:
         "stop": partial(adapter.stop_service, spec.ref, "server"),
         "put": partial(adapter.put_files, spec.ref, [ProgramFile("new/file", content=b"new" * 100_000)]),
         "exec": partial(adapter.exec, spec.ref, Exec(("sleep", "0.5"))),
+        "halt": partial(adapter.stop, spec.ref, OWNER),
+        "start": partial(adapter.start, spec.ref, OWNER),
         "destroy": partial(adapter.destroy, spec.ref, OWNER),
     }
     await calls[call]()
@@ -83,6 +86,7 @@ async def make(call: str, root: str, name: str) -> None:
 
 def work(ask: Mapping[str, Any]) -> None:
     """Make the call in this process, prepared to die as asked."""
+    current_level.append(Level(ask["level"]))
     if "gap" in ask:
         children.start = partial(start_with_gap, ask["gap"])
     if "step" in ask:

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from local_process import local_process
+from local_process import local_sandboxes
+from taskdock.adapters.sandbox.local.levels import Level
 from taskdock.testing.conformance.sandbox import SANDBOX_CHECKS, SandboxCheck
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("check", SANDBOX_CHECKS, ids=lambda check: check.__name__)
-async def test_local_process(check: SandboxCheck, tmp_path: Path) -> None:
-    """The local provider of level `process` keeps the promise."""
-    await check(local_process(tmp_path))
+async def test_local(check: SandboxCheck, tmp_path: Path, level: Level) -> None:
+    """The local provider keeps the promise at each of its levels."""
+    await check(local_sandboxes(tmp_path, level))

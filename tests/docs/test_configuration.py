@@ -13,6 +13,7 @@ from docs.pages import Block, blocks, code, prose, rows, section
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.environment import OWNER_VARIABLE
 from taskdock.adapters.entry.cli.exit_codes import table
+from taskdock.adapters.naming.chat import ChatNaming
 from taskdock.adapters.store.sqlite.connection import Limits
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app import Config, load_config
@@ -20,6 +21,7 @@ from taskdock.core import values
 from taskdock.core.errors import InvalidCommand
 from taskdock.core.intents import Figures
 from taskdock.services import requests
+from taskdock.services.retention import Keep
 from taskdock.services.scheduler import Lanes
 
 PAGE = REPOSITORY / "docs/configuration.md"
@@ -46,10 +48,16 @@ def test_every_key_is_there() -> None:
 def test_defaults_are_those_of_the_code() -> None:
     """Where the page gives a default, it is the code's; where it points below, the code computes one."""
     told = {code(row[0])[0]: code(row[1]) for row in table_of("Keys")}
-    plain = [one for one in fields(Config) if isinstance(one.default, str | float | tuple | None)]
+    plain = [one for one in fields(Config) if isinstance(one.default, str | float | int | tuple | None)]
     assert {one.name for one in plain} == {name for name, default in told.items() if default}
     assert {one.name: [shown(one.default)] for one in plain} == {one.name: told[one.name] for one in plain}
     assert all(one.default is not NOTHING for one in fields(Config))
+
+
+def test_periods_are_those_of_the_code() -> None:
+    """Every period has its row, with what it is when nobody sets one."""
+    own = {one.name: str(one.default) for one in fields(Keep)}
+    assert {code(row[0])[0]: row[1] for row in table_of("Keep")} == own
 
 
 def test_lanes_are_those_of_the_code() -> None:
@@ -72,11 +80,28 @@ def test_figures_are_those_of_the_code() -> None:
     assert "intents" in keys
 
 
-@pytest.mark.parametrize(
-    "block", [one for one in blocks(PAGE) if one.language == "toml"], ids=lambda one: one.name
-)
-def test_example_can_be_loaded(block: Block, tmp_path: Path) -> None:
-    """The example is a configuration that works, and one with a word misspelt is none."""
+def test_chat_namer_is_that_of_the_code() -> None:
+    """Every setting of the model-backed namer has its row, with its default."""
+    told = {code(row[0])[0]: row[1] for row in table_of("Namer")}
+    assert told == {
+        one.name: "none" if one.default is NOTHING else f"`{one.default}`" for one in fields(ChatNaming)
+    }
+
+
+EXAMPLES = [one for one in blocks(PAGE) if one.language == "toml"]
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda one: one.name)
+def test_every_example_can_be_loaded(block: Block, tmp_path: Path) -> None:
+    """Each example is a configuration that works."""
+    path = tmp_path / "taskdock.toml"
+    path.write_text(block.text)
+    assert load_config(path, home=tmp_path) != Config(home=tmp_path)
+
+
+@pytest.mark.parametrize("block", EXAMPLES[:1], ids=lambda one: one.name)
+def test_first_example_says_what_it_means(block: Block, tmp_path: Path) -> None:
+    """The first example sets what it shows, and with a word misspelt it is none."""
     path = tmp_path / "taskdock.toml"
     path.write_text(block.text)
     config = load_config(path, home=tmp_path)

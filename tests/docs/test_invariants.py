@@ -39,13 +39,13 @@ def makers_everywhere(kind: str) -> list[str]:
 
 def test_one_function_makes_tasks() -> None:
     """There is one create path: one function makes the command, whichever way in asks, and one makes the record."""
-    assert makers_everywhere("CreateTask") == ["taskdock.services.workbench.create_task"]
-    assert makers_everywhere("Task") == ["taskdock.core.task_boundary._create"]
+    assert makers_everywhere("CreateTask") == ["taskdock.services.task_requests.create_task"]
+    assert makers_everywhere("Task") == ["taskdock.core.task_commands.create"]
 
 
 def test_one_function_makes_tabs() -> None:
     """The first tab of a task and every later one are made in one place."""
-    assert makers_everywhere("Tab") == ["taskdock.core.task_boundary._open_tab"]
+    assert makers_everywhere("Tab") == ["taskdock.core.tab_commands.open_tab"]
 
 
 def test_a_stray_create_is_seen() -> None:

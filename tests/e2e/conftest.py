@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.installation import Installation
+from e2e.installation import SOON, Installation
 from e2e.world import World, end_processes
 from git_repos import make_remote
 
@@ -14,6 +14,13 @@ from git_repos import make_remote
 def place(tmp_path: Path) -> Iterator[Installation]:
     """One installation in the test's own process; sandboxes outlive their dock, so the test ends them."""
     yield Installation(tmp_path)
+    end_processes(tmp_path)
+
+
+@pytest.fixture
+def soon(tmp_path: Path) -> Iterator[Installation]:
+    """The same, where a sandbox that is gone is believed to be so at once."""
+    yield Installation(tmp_path, SOON)
     end_processes(tmp_path)
 
 

@@ -15,6 +15,7 @@ import anyio
 from attrs import evolve, frozen
 
 from agent_server import CACHE
+from e2e.world import until
 from taskdock import app
 from taskdock.app import Config, Dock, TaskView, ports_of
 from taskdock.core.intents import Figures
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS_MAX = 60.0
 QUICK = Figures(backoff_seconds=0.05, settle_seconds=2.0, closing_seconds=1.0)
+SOON = evolve(QUICK, call_seconds=1.0, absent_seconds=0.2)
+"""As QUICK, and a sandbox that is gone is believed to be sooner than the real rules allow."""
 
 
 @frozen
@@ -33,6 +36,8 @@ class Installation:
     """A home folder and its gates."""
 
     folder: Path
+    figures: Figures = QUICK
+    wrap: str = "taskdock.testing.gates:install"
 
     @property
     def home(self) -> Path:
@@ -49,12 +54,23 @@ class Installation:
         """Where its gates are."""
         return self.folder / "gates"
 
+    def gate(self, name: str) -> Path:
+        """Set a waiting gate, e.g. `provider.ensure.before`; removing the file opens it."""
+        self.gates.mkdir(exist_ok=True)
+        gate = self.gates / name
+        gate.touch()
+        return gate
+
+    async def reached(self, gate: Path) -> None:
+        """Wait until some call stands at the gate."""
+        await until(gate.with_name(gate.name + ".reached").exists, f"{gate.name} is reached", lambda: "")
+
     def config(self, **changes: Any) -> Config:
         """Its config: quick pauses, and gates once a test has set one."""
-        config = Config(home=self.home, cache=CACHE, figures=QUICK, drain_seconds=2.0)
+        config = Config(home=self.home, cache=CACHE, figures=self.figures, drain_seconds=2.0)
         if self.gates.exists():
             os.environ["TASKDOCK_GATES"] = str(self.gates)
-            config = evolve(config, wrap="taskdock.testing.gates:install")
+            config = evolve(config, wrap=self.wrap)
         return evolve(config, **changes)
 
     @asynccontextmanager
@@ -83,6 +99,13 @@ async def see(dock: Dock, task_id: str, wanted: Callable[[TaskView], bool], what
 async def rest(dock: Dock, task_id: str, *statuses: str) -> TaskView:
     """Wait until the task has one of these statuses."""
     return await see(dock, task_id, lambda view: view.task.status.value in statuses, f"status in {statuses}")
+
+
+async def ended(dock: Dock, task_id: str, turns: int, *, tab: int = 0) -> TaskView:
+    """Wait until so many turns of a tab have ended."""
+    return await see(
+        dock, task_id, lambda view: view.tabs[tab].turns_ended >= turns, f"the end of {turns} turns"
+    )
 
 
 async def until_happened(dock: Dock, boundary: str, kind: str) -> None:

@@ -9,7 +9,7 @@ from agent_server import CACHE
 from e2e.installation import Installation, rest
 from e2e.world import end_processes
 from git_repos import make_remote
-from taskdock.adapters.agent.catalogue import AGENTS, AgentSpec, own_file
+from taskdock.adapters.agent.catalogue import AGENTS, DEMO, AgentSpec
 from taskdock.adapters.agent.fetch import ProgramCache
 from taskdock.adapters.agent.sandbox_agent import SandboxAgentGateway
 from taskdock.app import TaskView
@@ -84,7 +84,7 @@ async def test_an_agent_that_refuses_its_session_is_quoted(tmp_path: Path) -> No
     """An agent that wants a login fails the session step with its own words; the tab and the task say so."""
     odd = ProgramFile(".taskdock/bin/odd_agent.py", content=ODD_AGENT.read_bytes())
     argv = ("{python}", "-S", "-E", "{bin}/odd_agent.py", "login")
-    agents = (AgentSpec("demo", "mock", argv, (odd, own_file("demo_agent.py"))),)
+    agents = (AgentSpec("demo", "mock", argv, (odd, *DEMO.files)),)
     view = await failed_then_mended(tmp_path, agents=agents)
     failure = view.task.failure
     assert failure is not None

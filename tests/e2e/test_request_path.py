@@ -19,11 +19,13 @@ from taskdock.core.errors import (
     NotFound,
 )
 from taskdock.services.feed import Happened
+from taskdock.services.receipts import RepoReceipt, TabReceipt, TaskReceipt
 from taskdock.services.sites import Site, Sites
 from taskdock.services.tools import Outside
 
 pytestmark = pytest.mark.anyio
 
+Receipt = TaskReceipt | TabReceipt | RepoReceipt
 REMOTE = "https://git.example.org/acme/api.git"
 
 
@@ -58,26 +60,57 @@ def config(tmp_path: Path) -> Config:
 
 
 async def test_every_command_is_accepted_without_touching_a_port(config: Config) -> None:
-    """With ports that raise when touched and no scheduler, each command commits and returns its receipt."""
+    """With ports that raise when touched and no scheduler, each command commits and returns its receipt, in this order."""
     async with app.open(config, schedule=False, outside=outside(Untouchable())) as dock:
-        created = await dock.create_task(repo=REMOTE, prompt="Add a note")
-        opened = await dock.open_tab(created.task_id, prompt="And this")
+        created = await dock.create_task(repo=REMOTE, prompt="Add a note", model="m", permission_mode="ask")
+        task, tab = created.task_id, created.tab_id or ""
+        opened = await dock.open_tab(task, prompt="And this", model="small")
         sent = await dock.send(opened.tab_id, "More")
-        closed = await dock.close_tab(opened.tab_id, force=True)
-        again = await dock.add_repo(REMOTE)
-        killed = await dock.kill_task(created.task_id)
+        receipts: list[Receipt] = [
+            created,
+            opened,
+            sent,
+            await dock.edit_message(sent.message_id or "", "Even more"),
+            await dock.withdraw_message(sent.message_id or ""),
+            await dock.rename_tab(opened.tab_id, "Review"),
+            await dock.set_model(opened.tab_id, "large"),
+            await dock.set_draft(opened.tab_id, "ada", "Perhaps"),
+            await dock.mark_read(opened.tab_id, "ada"),
+            await dock.rename_task(task, "A note"),
+            await dock.set_branch(task, "a-note"),
+            await dock.close_tab(opened.tab_id, force=True),
+            await dock.stop_task(task),
+            await dock.resume_task(task),
+            await dock.archive_task(task),
+            await dock.unarchive_task(task),
+            await dock.add_repo("https://git.example.org/acme/other"),
+            await dock.kill_task(task),
+        ]
         for rejected in (
-            dock.retry_task(created.task_id),
+            dock.retry_task(task, discard=True),
             dock.retry_tab(opened.tab_id),
             dock.retry_repo(REMOTE),
+            dock.resume_queue(tab),
+            dock.cancel_turn(tab),
         ):
             with pytest.raises(Conflict):
                 await rejected
-    assert created.status == "init_enqueue_provision"
-    assert (opened.status, sent.status, closed.status) == ("pending_provision", "pending_provision", "closed")
-    assert again.status == "cloning"
-    assert killed.status == "killed"
-    assert created.position < opened.position < sent.position < closed.position < killed.position
+        with pytest.raises(NotFound):
+            await dock.answer_permission(tab, "ask-1", "yes")
+    assert [receipt.status for receipt in receipts] == [
+        "init_enqueue_provision",
+        *["pending_provision"] * 8,
+        *["init_enqueue_provision"] * 2,
+        "closed",
+        "stopped",
+        "init_enqueue_provision",
+        "archived",
+        "init_enqueue_provision",
+        "cloning",
+        "killed",
+    ]
+    positions = [receipt.position for receipt in receipts]
+    assert positions == sorted(set(positions))
 
 
 async def test_a_provider_that_hangs_for_ever_holds_no_request_up(config: Config) -> None:

@@ -28,28 +28,42 @@ REST_SECONDS_MAX = 60.0
 
 _CONFIG = """\
 cache = {cache}
-wrap = "taskdock.testing.gates:install"
+wrap = "{wrap}"
 drain_seconds = 2.0
+{settings}
 [figures]
-backoff_seconds = 0.05
-settle_seconds = 2.0
-closing_seconds = 1.0
+{figures}
 """
+_FIGURES = {"backoff_seconds": 0.05, "settle_seconds": 2.0, "closing_seconds": 1.0}
 
 
 class World:
-    """One home folder, its gates, and at most one scheduling process."""
+    """One home folder, its gates, and at most one scheduling process. `figures` replace some of the quick ones, `settings` are lines of the config."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        wrap: str = "taskdock.testing.gates:install",
+        settings: str = "",
+        **figures: float,
+    ) -> None:
         self.home = folder / "home"
         self.gates = folder / "gates"
         self.home.mkdir(mode=0o700)
         self.gates.mkdir()
-        (self.home / "taskdock.toml").write_text(_CONFIG.format(cache=json.dumps(str(CACHE))))
+        lines = "\n".join(f"{name} = {value}" for name, value in {**_FIGURES, **figures}.items())
+        config = _CONFIG.format(cache=json.dumps(str(CACHE)), wrap=wrap, settings=settings, figures=lines)
+        (self.home / "taskdock.toml").write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the scheduling process and wait until it schedules."""
+        self.spawn()
+        self.await_serving()
+
+    def spawn(self) -> None:
+        """Start the scheduling process."""
         environment = {
             **os.environ,
             "TASKDOCK_GATES": str(self.gates),
@@ -58,10 +72,17 @@ class World:
         command = [sys.executable, str(SERVE), str(self.home)]
         with (self.home.parent / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
-        assert self._process.stdout is not None
+
+    def await_serving(self) -> None:
+        """Wait until it schedules."""
+        assert self._process is not None and self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS_MAX)
         said = self._process.stdout.readline() if ready else b""
         assert said == b"serving\n", self.log()
+
+    def is_alive(self) -> bool:
+        """Whether it runs, or was never started."""
+        return self._process is None or self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL it, and wait until it is gone."""
@@ -125,6 +146,10 @@ class World:
         """The processes of sandbox-agent itself."""
         return self.processes("sandbox-agent\0server")
 
+    def end_servers(self) -> None:
+        """SIGKILL what runs in the sandboxes, as a host does that breaks."""
+        kill_all(self.processes())
+
     def prompts_seen(self) -> list[dict[str, str]]:
         """What the agents in all sandboxes have logged, one entry per prompt that reached them."""
         seen: list[dict[str, str]] = []
@@ -144,7 +169,7 @@ class World:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Dock]:
         """A dock in the test's process that submits and reads only."""
-        async with app.open(Config(home=self.home), schedule=False) as dock:
+        async with app.open(self.config(), schedule=False) as dock:
             yield dock
 
     async def rest(self, dock: Dock, task_id: str, *statuses: str) -> TaskView:
@@ -152,6 +177,14 @@ class World:
         return await self.see(
             dock, task_id, lambda view: view.task.status.value in statuses, f"status in {statuses}"
         )
+
+    async def copies_failed(self, dock: Dock, task_id: str, count: int) -> None:
+        """Wait until so many copies of the task's work have failed."""
+        with anyio.fail_after(REST_SECONDS_MAX):
+            async for _ in dock.watch(task=task_id):
+                history = [one.event for one in await dock.history(task_id)]
+                if sum(event.data.get("step") == "collect_work" for event in history) >= count:
+                    return
 
     async def see(self, dock: Dock, task_id: str, wanted: Callable[[TaskView], bool], what: str) -> TaskView:
         """Wait until the task's view is as wanted, driven by the feed."""
@@ -192,7 +225,12 @@ def _carries(entry: Path, folder: bytes, words: bytes) -> bool:
 
 def end_processes(folder: Path) -> None:
     """End every process of the sandboxes below a folder, so that no test leaves one behind."""
-    for pid in processes_of(folder / "home" / "sandboxes") + processes_of(folder / "sandboxes"):
+    kill_all(processes_of(folder / "home" / "sandboxes") + processes_of(folder / "sandboxes"))
+
+
+def kill_all(pids: list[int]) -> None:
+    """SIGKILL processes, of which some may have ended by then."""
+    for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

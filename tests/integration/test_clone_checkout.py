@@ -10,11 +10,11 @@ from attrs import frozen
 
 from git_repos import commit_in, git, head_of, make_remote, refs_of
 from taskdock.adapters.clone.git import GitClones
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
+from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.core.errors import Permanent, PortError, Transient
 from taskdock.ports.clone import Checkout, TakenIn
 from taskdock.ports.sandbox import Exec, ExecResult, ProgramFile, SandboxRef, SandboxSpec
-from taskdock.services.checkout import Identity, bundle_out, check_out, uncommitted_files
+from taskdock.services.checkout import Identity, bundle_out, check_out, files_kept, uncommitted_files
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ class Bench:
     """A task with a clone on this host and sandboxes whose homes a test can look into."""
 
     clones: GitClones
-    sandboxes: LocalProcessSandboxes
+    sandboxes: LocalSandboxes
     root: Path
 
     def ref(self, generation: int = 1) -> SandboxRef:
@@ -72,6 +72,10 @@ class Bench:
         """Ask what is in the sandbox alone."""
         return await uncommitted_files(self.sandboxes, self.ref(generation))
 
+    async def kept(self, generation: int = 1) -> int:
+        """Count the uncommitted files that came out."""
+        return await files_kept(self.sandboxes, self.ref(generation))
+
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
@@ -79,7 +83,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     remote = make_remote(tmp_path / "remote.git", FILES, commits=3)
     clones = GitClones(tmp_path / "clones")
     await clones.clone("repo-1", str(remote), ignore)
-    sandboxes = LocalProcessSandboxes(tmp_path / "sandboxes", "here", lambda: datetime.now(UTC))
+    sandboxes = LocalSandboxes(tmp_path / "sandboxes", "here", lambda: datetime.now(UTC))
     bench = Bench(clones, sandboxes, tmp_path)
     yield bench
     for generation in (1, 2):
@@ -128,7 +132,7 @@ class Killed(BaseException):
 class CutOff:
     """The real access to a sandbox, cut off before its `steps_max`-th call, as by a SIGKILL of the service."""
 
-    def __init__(self, sandboxes: LocalProcessSandboxes, steps_max: int) -> None:
+    def __init__(self, sandboxes: LocalSandboxes, steps_max: int) -> None:
         self._sandboxes = sandboxes
         self._steps_left = steps_max
 
@@ -152,9 +156,9 @@ class CutOff:
         self._step()
         return await self._sandboxes.get_file(ref, path)
 
-    ensure_service = LocalProcessSandboxes.ensure_service
-    endpoint = LocalProcessSandboxes.endpoint
-    stop_service = LocalProcessSandboxes.stop_service
+    ensure_service = LocalSandboxes.ensure_service
+    endpoint = LocalSandboxes.endpoint
+    stop_service = LocalSandboxes.stop_service
 
 
 async def test_killed_before_any_step_of_the_checkout(bench: Bench) -> None:
@@ -256,6 +260,7 @@ async def test_uncommitted_work_survives_its_sandbox(bench: Bench) -> None:
     assert (await bench.collect()) is not None
     assert git(files, "status", "--porcelain") == status
     assert await bench.left() == ()
+    assert await bench.kept() == 4
     assert await bench.collect() is None
     await bench.check_out(2)
     again = bench.files(2)
@@ -276,7 +281,9 @@ async def test_work_that_was_cleaned_up_does_not_come_back(bench: Bench) -> None
     (bench.files() / "README.md").write_text("changed")
     await bench.collect()
     git(bench.files(), "checkout", "--quiet", "README.md")
+    assert await bench.kept() == 1
     assert (await bench.collect()) is not None
+    assert await bench.kept() == 0
     assert await bench.collect() is None
     await bench.check_out(2)
     assert git(bench.files(2), "status", "--porcelain") == ""

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from shipped import ship
 from taskdock.adapters.agent import demo_agent
+from taskdock.adapters.agent.catalogue import DEMO
+from taskdock.adapters.agent.inside.demo_directives import DIRECTIVES
 
-SCRIPT = str(Path(demo_agent.__file__))
 SECONDS_MAX = 30.0
 
 Message = dict[str, Any]
@@ -29,7 +31,7 @@ class Talk:
         self.checkout.mkdir(exist_ok=True)
         self.numbers = iter(range(1000))
         self.process = subprocess.Popen(
-            [sys.executable, "-S", "-E", SCRIPT],
+            [sys.executable, "-S", "-E", str(ship(self.home, DEMO.files) / "demo_agent.py")],
             env={"PATH": os.environ["PATH"], "HOME": str(self.home), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -256,7 +258,7 @@ def test_unknown_directive_lists_the_known(start: Start) -> None:
     """A directive that does not exist is answered with those that do."""
     talk = start()
     updates, _ = talk.turn(talk.new_session(), "please\ndemo: sing")
-    for name in ("echo", "dirty", "crawl", "flood", "ask", "error", "refuse", "hang", "crash"):
+    for name in DIRECTIVES.keys() - {"work"}:
         assert name in words(updates)
         assert f"demo: {name}" in (demo_agent.__doc__ or "")
 
@@ -307,20 +309,95 @@ def test_every_prompt_is_written_down(start: Start) -> None:
     ]
 
 
-def test_permission_is_asked_under_id_zero(start: Start) -> None:
-    """`ask` asks for a permission, under the id 0, waits for the answer, and says what it was."""
-    talk = start()
-    request_id = talk.prompt(talk.new_session(), "demo: ask")
-    question = talk.read()
-    assert (question["id"], question["method"]) == (0, "session/request_permission")
+def asked(talk: Talk, text: str) -> tuple[str, Message]:
+    """Send a prompt that asks for a permission; returns its request id and the question."""
+    request_id = talk.prompt(talk.new_session(), text)
+    return request_id, talk.read()
+
+
+def give(talk: Talk, outcome: Message) -> None:
+    """Answer the question with the id 0."""
     assert talk.process.stdin is not None
-    outcome = {"outcome": {"outcome": "selected", "optionId": "once"}}
-    for _ in range(2):
-        talk.process.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 0, "result": outcome}) + "\n")
+    talk.process.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 0, "result": {"outcome": outcome}}) + "\n")
     talk.process.stdin.flush()
+
+
+def test_permission_is_asked_under_id_zero(start: Start) -> None:
+    """`ask` asks under the id 0, says what it wants to do with a diff, and offers several options."""
+    talk = start()
+    _, question = asked(talk, "Tidy up\ndemo: ask Remove everything")
+    assert (question["id"], question["method"]) == (0, "session/request_permission")
+    call = question["params"]["toolCall"]
+    assert (call["title"], call["kind"]) == ("Remove everything", "edit")
+    assert call["content"][0]["newText"].startswith("# Tidy up")
+    assert [one["optionId"] for one in question["params"]["options"]] == ["once", "always", "never"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ({"outcome": "selected", "optionId": "once"}, "Allowed (once): I wrote notes/tidy.md"),
+        ({"outcome": "selected", "optionId": "always"}, "Allowed (always): I wrote notes/tidy.md"),
+        ({"outcome": "selected", "optionId": "never"}, "Rejected (never): I changed nothing."),
+        ({"outcome": "cancelled"}, "Cancelled: I changed nothing."),
+    ],
+)
+def test_answer_is_obeyed(start: Start, outcome: Message, said: str) -> None:
+    """What is allowed is done, what is not is left, and the reply says which; a second answer changes nothing."""
+    talk = start()
+    request_id, _ = asked(talk, "Tidy\ndemo: ask")
+    give(talk, outcome)
+    give(talk, {"outcome": "selected", "optionId": "once"})
     updates, answer = talk.until_answered(request_id)
-    assert json.dumps(outcome, sort_keys=True) in words(updates)
+    assert words(updates).startswith(said)
     assert answer["result"] == {"stopReason": "end_turn"}
+    assert (talk.checkout / "notes/tidy.md").exists() == ("I wrote" in said)
+
+
+def test_always_is_remembered(start: Start) -> None:
+    """After `always`, and in the mode `auto`, an edit is made without asking, in a later process too."""
+    talk = start()
+    session_id = talk.new_session()
+    request_id = talk.prompt(session_id, "demo: ask")
+    talk.read()
+    give(talk, {"outcome": "selected", "optionId": "always"})
+    talk.until_answered(request_id)
+    talk.close()
+    later = start()
+    later.ask("session/load", {"sessionId": session_id, "cwd": str(later.checkout), "mcpServers": []})
+    assert "Not asked (mode auto)" in words(later.turn(session_id, "demo: ask")[0])
+
+
+def test_settings_are_chosen_and_kept(start: Start) -> None:
+    """A session says which models and modes there are, takes one of them, refuses others, and keeps it on disk."""
+    talk = start()
+    begun = talk.ask("session/new", {"cwd": str(talk.checkout), "mcpServers": []})[1]["result"]
+    session_id = begun["sessionId"]
+    assert [one["modelId"] for one in begun["models"]["availableModels"]] == ["demo-quick", "demo-thorough"]
+    assert [one["id"] for one in begun["modes"]["availableModes"]] == ["ask", "auto"]
+    model = {"sessionId": session_id, "modelId": "demo-thorough"}
+    assert talk.ask("session/set_model", model)[1]["result"] == {}
+    assert talk.ask("session/set_model", {**model, "modelId": "x"})[1]["error"]["code"] == -32602
+    assert talk.ask("session/set_mode", {"sessionId": session_id, "modeId": "auto"})[1]["result"] == {}
+    talk.close()
+    later = start()
+    loaded = later.ask("session/load", {"sessionId": session_id, "cwd": "/", "mcpServers": []})[1]["result"]
+    assert loaded["models"]["currentModelId"] == "demo-thorough"
+    assert words(later.turn(session_id, "demo: settings")[0]) == "model demo-thorough, mode auto"
+
+
+def test_login_can_be_wanted(start: Start) -> None:
+    """`login` fails one turn; after `logout` every request is refused until the marker is removed."""
+    talk = start()
+    session_id = talk.new_session()
+    error = talk.turn(session_id, "demo: login ask your admin")[1]["error"]
+    assert (error["code"], error["data"]["details"]) == (-32000, "ask your admin")
+    assert "result" in talk.turn(session_id, "demo: logout")[1]
+    assert talk.turn(session_id, "demo: echo x")[1]["error"]["code"] == -32000
+    assert talk.ask("session/new", {"cwd": "/"})[1]["error"]["code"] == -32000
+    assert talk.ask("session/load", {"sessionId": session_id, "cwd": "/"})[1]["error"]["code"] == -32000
+    (talk.home / ".taskdock/demo-logged-out").unlink()
+    assert "result" in talk.turn(session_id, "demo: echo x")[1]
 
 
 def test_asking_can_be_cancelled(start: Start) -> None:
@@ -342,7 +419,7 @@ def test_loading_replays_the_session(start: Start) -> None:
     second = start()
     params = {"sessionId": session_id, "cwd": str(second.checkout), "mcpServers": []}
     replayed, answer = second.ask("session/load", params)
-    assert answer["result"] == {}
+    assert set(answer["result"]) == {"models", "modes"}
     assert replayed[0]["sessionUpdate"] == "user_message_chunk"
     assert replayed[1:] == told
     assert words(second.turn(session_id, "demo: echo three")[0]) == "three"

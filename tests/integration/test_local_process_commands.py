@@ -14,16 +14,17 @@ import pytest
 
 from local_process import OWNER, new_spec, processes, running_sandbox, sandboxes, until
 from taskdock.adapters.sandbox.local import children, commands
+from taskdock.adapters.sandbox.local.levels import Level
 from taskdock.adapters.sandbox.local.process_table import ProcessKey, ProcessTable
 from taskdock.ports.sandbox import Exec, Phase, SandboxSpec
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("level")]
 
 
 @pytest.fixture
-async def spec(tmp_path: Path) -> AsyncIterator[SandboxSpec]:
+async def spec(tmp_path: Path, level: Level) -> AsyncIterator[SandboxSpec]:
     """Give a running sandbox below tmp_path, and leave no process of it behind, even when a test fails."""
-    async with running_sandbox(tmp_path) as one:
+    async with running_sandbox(tmp_path, level) as one:
         yield one
 
 

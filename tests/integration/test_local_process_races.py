@@ -24,18 +24,19 @@ from local_process import (
 )
 from taskdock.adapters.sandbox.local import guard
 from taskdock.adapters.sandbox.local.guard import held
+from taskdock.adapters.sandbox.local.levels import Level
 from taskdock.core.errors import Transient, Unreachable
 from taskdock.ports.sandbox import Exec, Phase, SandboxSpec, ServiceSpec
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("level")]
 
 RACERS = 6
 
 
 @pytest.fixture
-async def spec(tmp_path: Path) -> AsyncIterator[SandboxSpec]:
+async def spec(tmp_path: Path, level: Level) -> AsyncIterator[SandboxSpec]:
     """Give a running sandbox below tmp_path, and leave no process of it behind, even when a test fails."""
-    async with running_sandbox(tmp_path) as one:
+    async with running_sandbox(tmp_path, level) as one:
         yield one
 
 
@@ -163,7 +164,7 @@ async def test_cancelled_start_is_adopted(tmp_path: Path, spec: SandboxSpec) -> 
     adapter = sandboxes(tmp_path)
     async with anyio.create_task_group() as group:
         group.start_soon(adapter.ensure_service, spec.ref, service())
-        await until(partial(processes, tmp_path, spec.ref.name))
+        await until((tmp_path / spec.ref.name / "home/starts").exists)
         group.cancel_scope.cancel()
     running = processes(tmp_path, spec.ref.name)
     await adapter.ensure_service(spec.ref, service())

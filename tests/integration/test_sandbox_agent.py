@@ -56,7 +56,7 @@ async def opened(agents: AgentGateway, host: AgentHost, tab: str = "tab-1") -> S
 
 
 async def test_turn_streams_works_and_commits(agents: SandboxAgentGateway, host: AgentHost) -> None:
-    """One prompt gives a thought, text, a plan that progresses, tool calls, and a commit in the checkout."""
+    """One prompt gives a thought, text, a plan that progresses, tool calls, a diff, and a commit in the checkout."""
     session = await opened(agents, host)
     async with agents.attach(host.endpoint, TAB) as stream:
         await agents.prompt(host.endpoint, TAB, session.session_id, "msg-1", "Explain the parser")
@@ -69,6 +69,7 @@ async def test_turn_streams_works_and_commits(agents: SandboxAgentGateway, host:
         ItemKind.PLAN,
         ItemKind.TOOL_CALL,
         ItemKind.TOOL_CALL_UPDATE,
+        ItemKind.DIFF,
     }
     assert host.git("rev-parse", "--short", "HEAD") in text_of(events)
     assert (
@@ -76,8 +77,8 @@ async def test_turn_streams_works_and_commits(agents: SandboxAgentGateway, host:
         == "Note: Explain the parser\n\nnotes/explain-the-parser.md"
     )
     assert host.git("status", "--porcelain") == ""
-    ids = [event.event_id for event in events]
-    assert ids == sorted(set(ids))
+    places = [(event.event_id, event.part if isinstance(event, Update) else 0) for event in events]
+    assert places == sorted(set(places))
 
 
 async def test_prompt_returns_before_the_turn_ends(agents: SandboxAgentGateway, host: AgentHost) -> None:

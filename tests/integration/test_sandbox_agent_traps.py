@@ -86,13 +86,14 @@ async def test_request_timeout_answers_nobody(tmp_path: Path) -> None:
     async with gateway() as agents:
         service = await agents.service("demo", silent)
         host = AgentHost(tmp_path)
-        timeout = {"SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS": "200"}
+        # Longer than a slow machine takes to start the agent, whose first request would else be lost as well.
+        timeout = {"SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS": "2000"}
         try:
             await host.start(evolve(service, env={**service.env, **timeout}))
             session = await agents.open_session(host.endpoint, TAB, str(host.checkout))
             async with agents.attach(host.endpoint, TAB) as stream:
-                for message in ("msg-1", "msg-2"):
-                    await agents.prompt(host.endpoint, TAB, session.session_id, message, "demo: crawl 0.5")
+                for message, text in (("msg-1", "demo: crawl 2.5"), ("msg-2", "demo: echo fine")):
+                    await agents.prompt(host.endpoint, TAB, session.session_id, message, text)
                     assert (await until_replied(stream, message))[1].stop is StopReason.COMPLETED
         finally:
             host.stop()
@@ -115,18 +116,6 @@ async def test_prompt_sent_twice_is_seen_once(tmp_path: Path) -> None:
                 await until_replied(stream, "msg-1")
             await send(second)
         assert [entry["request"] for entry in host.prompts()] == ["msg-1"]
-
-
-async def test_permission_request_with_id_zero_is_answered(tmp_path: Path) -> None:
-    """An agent that asks for a permission, under the falsy id 0, is told no at once, and the user is told of it."""
-    async with running(tmp_path) as (agents, host):
-        session = await agents.open_session(host.endpoint, TAB, str(host.checkout))
-        async with agents.attach(host.endpoint, TAB) as stream:
-            await agents.prompt(host.endpoint, TAB, session.session_id, "msg-1", "demo: ask")
-            events, end = await until_replied(stream, "msg-1")
-        assert end.stop is StopReason.COMPLETED
-        assert text_of(events) == 'The answer was: {"outcome": {"outcome": "cancelled"}}'
-        assert "Remove everything" in text_of(events, ItemKind.ERROR)
 
 
 async def test_file_request_is_refused(tmp_path: Path) -> None:

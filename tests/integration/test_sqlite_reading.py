@@ -11,11 +11,14 @@ from types import ModuleType
 
 import anyio
 import pytest
+from attrs import evolve
 
 from taskdock.adapters.store.sqlite import (
     claims,
     commits,
     connection,
+    marks,
+    pruning,
     queue,
     reads,
     records,
@@ -34,6 +37,7 @@ from taskdock.core.inputs import OpenTab
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
 from taskdock.ports.store import Commit, NewItem
+from taskdock.ports.upkeep import Horizon
 from taskdock.testing.conformance.store_under_test import (
     NOW,
     WORKSPACE,
@@ -46,10 +50,10 @@ from taskdock.testing.conformance.store_under_test import (
 )
 
 LATER = NOW + timedelta(days=1)
-MODULES = (claims, commits, queue, reads, records, slices, transcripts)
+MODULES = (claims, commits, marks, pruning, queue, reads, records, slices, transcripts)
 ONCE_AT_START = {"_FORGET_DEADLINES"}
 """The outbox holds open intents alone, and a start claims every one of them anyway."""
-FOR_PEOPLE = {"_OPEN_BY_LANE", "_EVENT", "LAST_POSITION"}
+FOR_PEOPLE = {"_OPEN_BY_LANE", "_EVENT", "LAST_POSITION", "_COUNT_HISTORY"}
 """May look at every row: a report for people, a part of longer statements, and a table of two rows."""
 
 GROWTH_MAX = 1.2
@@ -101,7 +105,8 @@ def test_no_statement_looks_at_every_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "index"),
     [
-        (claims, "CANDIDATES", "intent_due (lane=?)"),
+        (claims, "CANDIDATES", "intent_due (lane=? AND workspace=?)"),
+        (claims, "_WORKSPACE_AFTER", "intent_due (lane=? AND workspace>?)"),
         (claims, "CANDIDATES", "intent_busy (boundary=? AND subject=?)"),
         (claims, "_COME_DUE", "intent_timed (due=? AND not_before<?)"),
         (claims, "_STEP_BACK", "intent_timed (due=? AND not_before>?)"),
@@ -149,14 +154,18 @@ def measured(path: Path, tasks: int) -> dict[str, int]:
             writer.execute("DELETE FROM intent WHERE boundary = ?", [boundary])
             timed = wake(f"{boundary}-timed", 1, lane="timed", not_before=LATER + timedelta(seconds=number))
             full = wake(f"{boundary}-full", 1, lane="full")
-            for intent in (timed, full):
+            wide = evolve(wake(f"{boundary}-wide", 1, lane="wide"), workspace=f"of {number}")
+            for intent in (timed, full, wide):
                 CommitUnit(Commit((ordering(intent.boundary, intent),)), NOW)(writer)
         writer.execute("COMMIT")
         return {name: steps_of(writer, act) for name, act in OPERATIONS.items()}
 
 
+HORIZON = Horizon(LATER, LATER, 10, LATER)
 OPERATIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
-    "claim": partial(claims.claim, room={"full": 1, "*": 8}, now=LATER, deadlines={}),
+    "claim": partial(
+        claims.claim, room={"full": 1, "wide": 3, "*": 8}, now=LATER, deadlines={}, turns=claims.Turns()
+    ),
     "load": partial(slices.load_slice, boundary=task_id(1)),
     "create": CommitUnit(Commit((creation(99),)), NOW),
     "append": AppendUnit([NewItem(tab_id(1), task_id(1), "a", "1", "text", {}, NOW)]),
@@ -164,6 +173,12 @@ OPERATIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
     "history": partial(rows, statement=reads._EVENTS_OF_BOUNDARY, parameters=(task_id(1), WORKSPACE, 0, 50)),
     "cancelled": partial(rows, statement=queue._CANCELLED),
     "next due": partial(rows, statement=queue._NEXT_DUE, parameters={"now": 0}),
+    "taken": partial(rows, statement=queue._TAKEN),
+    "open intents": partial(rows, statement=reads._OPEN_INTENTS, parameters=(WORKSPACE, 40)),
+    "feed": partial(reads._feed, after=7, limit=20),
+    "prune history": partial(pruning._prune_history, horizon=HORIZON, after=0, limit=40),
+    "prune feed": partial(pruning._prune_feed, horizon=HORIZON, after=0, limit=40),
+    "prune keys": partial(pruning._prune_keys, horizon=HORIZON, after=0, limit=40),
     "ready tabs": partial(rows, statement=reads._READY_TABS),
 }
 

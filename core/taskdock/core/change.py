@@ -7,7 +7,7 @@ Reads as: store loads a Slice -> `step` works on a Draft -> `Draft.freeze` -> th
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from attrs import evolve, frozen
 
@@ -100,7 +100,9 @@ class Draft:
         self.slice = slice_
         self.now = now
         self.figures = figures
-        self.records: dict[tuple[type[Record], str], Record] = {(type(r), r.id): r for r in slice_.records}
+        self._records: dict[type[Record], dict[str, Record]] = {}
+        for record in slice_.records:
+            self._records.setdefault(type(record), {})[record.id] = record
         self.open: dict[str, Intent] = {intent.id: intent for intent in slice_.intents}
         self.workspace = slice_.workspace
         self.entered: list[str] = []
@@ -116,27 +118,27 @@ class Draft:
 
     def get(self, kind: type[_RecordT], record_id: str) -> _RecordT:
         """The record as it stands in this draft; KeyError when there is none."""
-        record = self.records[kind, record_id]
+        record = self._records[kind][record_id]
         assert isinstance(record, kind)
         return record
 
     def find(self, kind: type[_RecordT], record_id: str) -> _RecordT | None:
         """The record, or None: a message that is final is not part of the slice any more."""
-        record = self.records.get((kind, record_id))
+        record = self._records.get(kind, {}).get(record_id)
         return record if isinstance(record, kind) else None
 
     def all(self, kind: type[_RecordT]) -> Iterator[_RecordT]:
-        """Every record of a kind, in the order of the slice."""
-        for record in list(self.records.values()):
-            if isinstance(record, kind):
-                yield record
+        """Every record of a kind, in the order of the slice, as it stands when this is asked."""
+        records: Any = tuple(self._records.get(kind, {}).values())
+        found: tuple[_RecordT, ...] = records
+        return iter(found)
 
     def put(self, record: Record) -> None:
         """Replace or add a record."""
-        key = (type(record), record.id)
-        if self.records.get(key) != record:
-            self.records[key] = record
-            self._dirty[key] = None
+        kind, of_kind = type(record), self._records.setdefault(type(record), {})
+        if of_kind.get(record.id) != record:
+            of_kind[record.id] = record
+            self._dirty[kind, record.id] = None
 
     def note(self, kind: HistoryKind, tab_id: str | None = None, **data: Json) -> None:
         """Add a history event."""
@@ -261,7 +263,7 @@ class Draft:
             workspace=self.workspace,
             expect_version=self.slice.version,
             runs=self._runs,
-            records=tuple(self.records[key] for key in self._dirty),
+            records=tuple(self._records[kind][id_] for kind, id_ in self._dirty),
             history=tuple(self._history),
             ordered=tuple(self._ordered.values()),
             marked_started=tuple(self._started),

@@ -1,8 +1,11 @@
 """Codec: how records and intents are written down, and read back exactly as they were.
 
-Owns: the store's converter, the version each kind of document carries, and `encode` / `decode`.
+Owns: the store's converter, the version each kind of document carries, the upcasters, and `encode` / `decode`.
 Never: a coercion; a document that does not say what its type says is refused (cattrs alone would turn None into 'None').
 Reads as: adapters/store/* -> `encode(record)` -> text -> `decode(Kind, text)`.
+
+A value that is its field's default is left out, which halves most documents and the time for them. So a default is part
+of the format: one that changes is a new version, with an upcaster that writes the old one in.
 """
 
 import json
@@ -16,11 +19,15 @@ from taskdock.core.errors import SchemaMismatch
 from taskdock.core.history import Json
 from taskdock.core.inputs import TellInput
 from taskdock.core.intents import Body
+from taskdock.core.upcasters import UPCASTERS
 
-VERSION = 1
+VERSION = 2
 """Of every document written by this code; raised together with an upcaster for the documents before."""
 
 _T = TypeVar("_T")
+
+_WRITE = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+_WRITE_ASCII = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 def _exact(kind: type[_T]) -> Any:  # noqa: ANN401 - cattrs types a structure hook this loosely
@@ -42,7 +49,7 @@ def _plain(value: object) -> object:
 
 
 def _converter() -> Converter:
-    converter = Converter()
+    converter = Converter(detailed_validation=False, omit_if_default=True)
     for kind in (str, int, bool, float):
         converter.register_structure_hook(kind, _exact(kind))
     converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
@@ -84,11 +91,11 @@ def _dump(document: dict[str, Any]) -> str:
 
 def plain_json(document: object) -> str:
     """Write JSON as UTF-8 text; what holds half a surrogate pair (a file name, a log) is escaped, so nothing is refused."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    text = _WRITE(document)
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(document, separators=(",", ":"))
+        return _WRITE_ASCII(document)
     return text
 
 
@@ -96,11 +103,22 @@ def _structure(text: str, kind: Any) -> Any:  # noqa: ANN401 - a union is no typ
     document = _document(text, kind)
     version = document.pop("v", None)
     if version != VERSION:
-        _refuse(kind, f"version {version}, this code reads {VERSION}")
+        document = _upcast(document, version, kind)
     try:
         return _CONVERTER.structure(document, kind)
     except Exception as error:  # noqa: BLE001 - cattrs groups every cause below one base that depends on its mode
         _refuse(kind, repr(error), error)
+
+
+def _upcast(document: dict[str, Any], version: object, kind: object) -> dict[str, Any]:
+    """The document as this code would have written it, step by step from the version it has."""
+    if not isinstance(version, int) or isinstance(version, bool) or version > VERSION:
+        _refuse(kind, f"version {version}, this code reads up to {VERSION}")
+    for step in range(version, VERSION):
+        if step not in UPCASTERS:
+            _refuse(kind, f"version {version}, and nothing here reads version {step}")
+        document = UPCASTERS[step](getattr(kind, "__name__", "Body"), document)
+    return document
 
 
 def _document(text: str, kind: object) -> dict[str, Any]:

@@ -18,7 +18,7 @@ Reads as: adapter or step raises -> services turn PortError into an outcome -> a
     │  │  ├ AuthFailed  ├ QuotaExceeded  └ Foreign (the name is taken by something that is not ours)
     │  └ OutcomeUnknown      asked, no answer: look before asking again
     ├ StoreError
-    │  └ StaleVersion  LeaseLost  SchemaMismatch
+    │  └ StaleVersion  LeaseLost  SchemaMismatch  PositionLost
     └ InvariantViolated      a bug; never caught
 """
 
@@ -62,14 +62,17 @@ class NotFound(CommandRejected):
 
 
 class Conflict(CommandRejected):
-    """The command does not fit the status of the record; `available_actions` are what fits now."""
+    """The command does not fit the status of the record; `available_actions` of `record_id` are what fits now."""
 
     code = "conflict"
 
-    def __init__(self, message: str, *, status: str = "", available_actions: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, *, status: str = "", available_actions: Sequence[str] = (), record_id: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.available_actions = tuple(available_actions)
+        self.record_id = record_id
 
 
 class BranchTaken(Conflict):
@@ -151,6 +154,10 @@ class LeaseLost(StoreError):
 
 class SchemaMismatch(StoreError):
     """The store was written by a newer Taskdock; it was left untouched."""
+
+
+class PositionLost(StoreError):
+    """The feed does not go back to this position any more, or never got there: begin again with a snapshot."""
 
 
 class InvariantViolated(AssertionError):

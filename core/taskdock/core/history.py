@@ -36,6 +36,7 @@ class HistoryKind(Enum):
     SANDBOX_ADOPTED = "sandbox.adopted"
     SANDBOX_LOST = "sandbox.lost"
     SANDBOX_RELEASED = "sandbox.released"
+    SANDBOX_REAPED = "sandbox.reaped"
     WORK_COLLECTED = "work.collected"
     WORK_GIVEN_UP = "work.given_up"
     TAB_OPENED = "tab.opened"

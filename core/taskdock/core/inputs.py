@@ -312,12 +312,14 @@ class SessionClosed:
 class WorkCollected:
     """The service clone holds the commits: the task's head (None when it never made one), whether the branch followed.
 
-    `uncommitted` names files (at most 20) whose changes are in no commit, and so still only in the sandbox.
+    `uncommitted` names files (at most 20) whose changes are in no commit, and so still only in the sandbox. `kept` counts
+    those whose uncommitted changes came along beside the head, and come back with the next checkout.
     """
 
     head: str | None
     branch_moved: bool
     uncommitted: tuple[str, ...] = ()
+    kept: int = 0
 
 
 class SandboxPhase(Enum):
@@ -490,6 +492,14 @@ class PermissionAsked:
 
 
 @frozen
+class SandboxReaped:
+    """The reaper is about to end this sandbox, which no task needs; ignored means: do not, the task has come to want it."""
+
+    sandbox: str
+    reason: str
+
+
+@frozen
 class SandboxLost:
     """The provider says that this sandbox is not there any more."""
 
@@ -500,12 +510,12 @@ class SandboxLost:
 TaskCommand = (
     RetryTask | StopTask | ResumeTask | ArchiveTask | UnarchiveTask | KillTask | RenameTask | SetBranch
     | OpenTab | RetryTab | RenameTab | SetModel | CloseTab | SendMessage | EditMessage | WithdrawMessage
-    | ResumeQueue | CancelTurn | AnswerPermission
+    | ResumeQueue | CancelTurn | AnswerPermission | MarkRead | SetDraft
 )  # fmt: skip
 """What may be asked of a task that exists."""
 TaskFact = (
     RepoReady | RepoFailed | OutcomeReported | Started | Progressed | Delivered | PermissionAsked | SessionLost
-    | SandboxLost
+    | SandboxLost | SandboxReaped
 )  # fmt: skip
 TaskInput = CreateTask | TaskCommand | TaskFact
 RepoInput = AddRepo | RetryRepo | AwaitReady | OutcomeReported | Progressed

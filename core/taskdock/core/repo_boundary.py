@@ -60,6 +60,7 @@ def _retry(draft: Draft, command: inputs.RetryRepo) -> str | None:
             f"A repo that is {repo.status.value} cannot be asked to retry.",
             status=repo.status.value,
             available_actions=available_actions(draft.slice),
+            record_id=repo.id,
         )
     return None
 

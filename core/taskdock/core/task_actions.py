@@ -83,4 +83,6 @@ def conflict(draft: Draft, sentence: str, record: Task | Tab | Message) -> Confl
     """The refusal of a command that does not fit: the status of its record, and what fits it now."""
     actions = available_actions(draft.slice)
     owner = record.tab_id if isinstance(record, Message) else record.id
-    return Conflict(sentence, status=record.status.value, available_actions=actions.get(owner, ()))
+    return Conflict(
+        sentence, status=record.status.value, available_actions=actions.get(owner, ()), record_id=owner
+    )

@@ -13,7 +13,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, get_args
 
-from taskdock.core import inputs, message_commands, tab_commands, task_commands, task_facts, task_policies
+from taskdock.core import (
+    inputs,
+    message_commands,
+    reader_commands,
+    tab_commands,
+    task_commands,
+    task_facts,
+    task_policies,
+)
 from taskdock.core.change import Change, Draft, Slice
 from taskdock.core.errors import NotFound
 from taskdock.core.intents import Figures
@@ -64,6 +72,8 @@ _HANDLERS: dict[type, _Handler] = {
     inputs.ResumeQueue: message_commands.resume_queue,
     inputs.CancelTurn: message_commands.cancel_turn,
     inputs.AnswerPermission: message_commands.answer_permission,
+    inputs.MarkRead: reader_commands.mark_read,
+    inputs.SetDraft: reader_commands.set_draft,
     inputs.OutcomeReported: outcome_reported,
     inputs.RepoReady: task_facts.repo_ready,
     inputs.RepoFailed: task_facts.repo_failed,
@@ -73,4 +83,5 @@ _HANDLERS: dict[type, _Handler] = {
     inputs.PermissionAsked: task_facts.permission_asked,
     inputs.SessionLost: task_facts.session_lost,
     inputs.SandboxLost: task_facts.sandbox_lost,
+    inputs.SandboxReaped: task_facts.sandbox_reaped,
 }

@@ -13,12 +13,14 @@ from taskdock.core import permission as permissions
 from taskdock.core import tab as tabs
 from taskdock.core import task as tasks
 from taskdock.core.change import Draft
+from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import Failed, FailureClass, TurnEnd
 from taskdock.core.machine import Fired, fire, must_fire
 from taskdock.core.message import MESSAGE_MACHINE, TURN_MACHINE, Message, MessageCursor, TurnCursor
 from taskdock.core.permission import PermissionCursor
 from taskdock.core.tab import Permission, Tab, TabCursor
 from taskdock.core.task_orders import TaskCursor
+from taskdock.core.task_record import ARCHIVED, KILLED
 from taskdock.core.turns import end_turn, the_task
 
 
@@ -83,7 +85,8 @@ def session_lost(draft: Draft, fact: inputs.SessionLost) -> str | None:
     if tab is None or (tab.generation, tab.session) != (fact.generation, fact.session):
         return "the tab has another session"
     trigger = "closing_over" if tab.at == tabs.CLOSING else "session_lost"
-    if fire(tabs.MACHINE, TabCursor(draft, tab.id), trigger) is Fired.MOVED:
+    failed = Failed(FailureClass.UNREACHABLE, f"The agent's process was lost too often: {fact.reason}")
+    if fire(tabs.MACHINE, TabCursor(draft, tab.id, failed=failed), trigger) is Fired.MOVED:
         return None
     if tab.turn.at == messages.NONE:
         return f"the tab is {tab.status.value}"
@@ -99,6 +102,15 @@ def sandbox_lost(draft: Draft, fact: inputs.SandboxLost) -> str | None:
     failed = Failed(FailureClass.UNREACHABLE, fact.reason)
     fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, failed=failed), "sandbox_lost")
     return None if fired is Fired.MOVED else f"the task is {task.status.value}"
+
+
+def sandbox_reaped(draft: Draft, fact: inputs.SandboxReaped) -> str | None:
+    """The reaper is about to end a sandbox: told in the history, unless it is the one that the task has or wants."""
+    task = the_task(draft)
+    if task.sandbox.name == fact.sandbox and task.at not in (ARCHIVED, KILLED):
+        return f"the task is {task.status.value}, and this is its sandbox"
+    draft.note(HistoryKind.SANDBOX_REAPED, sandbox=fact.sandbox, reason=fact.reason)
+    return None
 
 
 def repo_ready(draft: Draft, fact: inputs.RepoReady) -> str | None:

@@ -145,16 +145,13 @@ class TaskCursor(TaskGuards):
         work = self._value(WorkCollected)
         assert self._intent is not None and isinstance(self._intent.body, CollectWork)
         owed = self.task.work_owed and not (self._intent.body.quiesce and not work.uncommitted)
-        if work.head is not None and work.head != self.task.head:
+        head, kept, moved = work.head or self.task.head, work.kept, not work.branch_moved
+        if (head, kept) != (self.task.head, self.task.kept):
             self._draft.note(
-                HistoryKind.WORK_COLLECTED,
-                head=work.head,
-                branch=self.task.branch,
-                moved=not work.branch_moved,
+                HistoryKind.WORK_COLLECTED, head=head, branch=self.task.branch, moved=moved, uncommitted=kept
             )
-            self._put(head=work.head, moved=not work.branch_moved, work_owed=owed)
-        else:
-            self._put(work_owed=owed)
+            self._put(head=head, kept=kept, moved=moved)
+        self._put(work_owed=owed)
 
     @order
     def take_stop(self) -> None:

@@ -164,6 +164,8 @@ class Task:
     """A prompt may have been sent since the last collection that nothing could follow."""
     head: str | None = None
     """The last commit of the task that the service clone holds."""
+    kept: int = 0
+    """How many files with uncommitted changes the service clone holds beside that commit."""
     moved: bool = False
     """The branch was moved elsewhere; the work is under the task's own ref."""
     force: bool = False

@@ -30,27 +30,36 @@ def check_prompt(text: str) -> str:
     """The prompt as it is, or InvalidCommand: empty, not encodable, or over 1 MiB once encoded as JSON."""
     if not text.strip():
         raise InvalidCommand("The prompt is empty: say what the agent should do.", field="prompt")
+    return check_draft(text, field="prompt")
+
+
+def check_draft(text: str, *, field: str = "draft") -> str:
+    """A text that may become a prompt, or nothing, as it is; InvalidCommand: not encodable, or over 1 MiB as JSON."""
     try:
         size = len(json.dumps(text, ensure_ascii=False).encode())
     except UnicodeEncodeError:
         raise InvalidCommand(
-            "The prompt holds half of a surrogate pair: send valid Unicode.", field="prompt"
+            f"The {field} holds half of a surrogate pair: send valid Unicode.", field=field
         ) from None
     if size > PROMPT_BYTES_MAX:
         raise InvalidCommand(
-            f"The prompt is {size:,} bytes once encoded; at most {PROMPT_BYTES_MAX:,} fit. "
+            f"The {field} is {size:,} bytes once encoded; at most {PROMPT_BYTES_MAX:,} fit. "
             "Put long material into a file of the repository and name it in the prompt.",
-            field="prompt",
+            field=field,
         )
     return text
 
 
-def check_title(text: str) -> str:
-    """A title without surrounding space, or InvalidCommand: empty, several lines, or over 200 characters."""
+def check_title(text: str, *, field: str = "title") -> str:
+    """A title without surrounding space, or InvalidCommand: empty, several lines, or over 200 characters.
+
+    The same holds for what others gave a name to: a tab, a model, a permission mode, a principal.
+    """
     title = text.strip()
     if not title or len(title) > TITLE_CHARACTERS_MAX or not title.isprintable():
+        what = field.replace("_", " ")
         raise InvalidCommand(
-            f"A title is one line of 1 to {TITLE_CHARACTERS_MAX} printable characters.", field="title"
+            f"A {what} is one line of 1 to {TITLE_CHARACTERS_MAX} printable characters.", field=field
         )
     return title
 
@@ -141,7 +150,9 @@ def automatic_branch(slug: str, task_id: str, attempt: int) -> str:
 def first_line(prompt: str) -> str:
     """A title for a task that nobody has named yet: the prompt's first line with words in it, at most 80 characters."""
     line = next((line.strip() for line in prompt.splitlines() if line.strip()), "task")
-    words = "".join(character if character.isprintable() else " " for character in line).strip()
+    if not line.isprintable():
+        line = "".join(character if character.isprintable() else " " for character in line)
+    words = line.strip()
     return (
         (words or "task")
         if len(words) <= FIRST_LINE_CHARACTERS_MAX

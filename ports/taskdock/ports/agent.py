@@ -6,15 +6,19 @@ Reads as: services/executors and services/links.py -> these Protocols -> adapter
 
 One *conversation* (tab id and generation) is one agent process with one session. Request ids are ours, deterministic
 and never reused within a conversation: that is what makes delivery provable.
+
+An item of a transcript is made of one event; (`event_id`, `part`) is unique in an agent process and grows.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
+from taskdock.core.inputs import PermissionOption
+from taskdock.core.intents import SessionSettings
 from taskdock.ports.sandbox import Endpoint, ServiceSpec
 
 Progress = Callable[[str], Awaitable[None]]
@@ -49,6 +53,8 @@ class ItemKind(Enum):
     PLAN = "plan"
     TOOL_CALL = "tool_call"
     TOOL_CALL_UPDATE = "tool_call_update"
+    DIFF = "diff"
+    PERMISSION = "permission"
     ERROR = "error"
     GAP = "gap"
 
@@ -65,13 +71,43 @@ class Received:
 class Update:
     """Something to show.
 
-    `body` is JSON: `{"text"}` for text and thought, `{"entries": [{"content","status"}]}` for a
-    plan, `{"id","title","kind","status","content"}` for tool calls and their updates.
+    `body` is JSON: `{"text"}` for text, thought and error, `{"entries": [{"content","status"}]}` for a plan,
+    `{"id","title","kind","status","content"}` for tool calls and their updates (an update has the fields that changed),
+    `{"text","id","path","old","new","is_cut"}` for a diff: `id` is its tool call's, `old` is null for a new file,
+    `is_cut` says that old or new was too long to be kept whole.
     """
 
     event_id: int
     kind: ItemKind
     body: Mapping[str, Any]
+    part: int = 0
+    """Which of several things that came in one message, from 0."""
+
+
+@frozen
+class PermissionAsked:
+    """The agent asks before it goes on with the turn of `request_id`.
+
+    `permission_id` is unique in the tab for ever, and the same in every replay. `call` is what it wants to do, shaped
+    like the body of a tool call.
+    """
+
+    event_id: int
+    permission_id: str
+    request_id: str
+    title: str
+    options: Sequence[PermissionOption]
+    call: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen
+class PermissionAnswered:
+    """What was asked is settled: `option_id` was chosen, or None when it was cancelled or its turn ended without it."""
+
+    event_id: int
+    permission_id: str
+    request_id: str
+    option_id: str | None
 
 
 class StopReason(Enum):
@@ -108,7 +144,7 @@ class Gap:
     after: int
 
 
-AgentEvent = Received | Update | Replied | AgentExited | Gap
+AgentEvent = Received | Update | PermissionAsked | PermissionAnswered | Replied | AgentExited | Gap
 
 
 class Delivery(Enum):
@@ -148,6 +184,25 @@ class AgentGateway(Protocol):
         """
         ...
 
+    async def resume_session(
+        self, endpoint: Endpoint, conversation: Conversation, cwd: str, session_id: str
+    ) -> SessionOpened:
+        """Go on with the agent's session `session_id` in a new agent process, that of this conversation.
+
+        Idempotent by conversation, as `open_session` is. What the agent repeats of the past is not told again.
+        `Permanent` when the agent cannot load sessions, or refuses this one, with its words in the reason.
+        """
+        ...
+
+    async def settle(
+        self, endpoint: Endpoint, conversation: Conversation, session_id: str, settings: SessionSettings
+    ) -> None:
+        """Apply a model and a permission mode; what is None stays as it is. Idempotent; sends no prompt.
+
+        `Permanent` for one that the agent does not offer (the reason lists what it does), or that it refuses.
+        """
+        ...
+
     def attach(
         self, endpoint: Endpoint, conversation: Conversation
     ) -> AbstractAsyncContextManager[AgentStream]:
@@ -173,7 +228,20 @@ class AgentGateway(Protocol):
         ...
 
     async def cancel(self, endpoint: Endpoint, conversation: Conversation, session_id: str) -> None:
-        """Ask the agent to end the running turn; its end comes through the stream. Idempotent."""
+        """Ask the agent to end the running turn; its end comes through the stream. Idempotent.
+
+        What the agent has asked and nobody answered is cancelled with it.
+        """
+        ...
+
+    async def answer_permission(
+        self, endpoint: Endpoint, conversation: Conversation, permission_id: str, option_id: str | None
+    ) -> None:
+        """Answer what the agent asked; None cancels the request, which allows nothing.
+
+        Idempotent: the first answer counts, and later ones, also after its turn or its agent ended, change nothing.
+        `Permanent` for what was never asked here or an option that was not offered. The stream tells of the answer.
+        """
         ...
 
     async def close(self, endpoint: Endpoint, conversation: Conversation) -> None:

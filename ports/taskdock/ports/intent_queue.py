@@ -1,6 +1,6 @@
 """Intent queue: the port through which a scheduler takes intents out of the outbox.
 
-Owns: `IntentQueue`, `Claimed` and `QueueReport`.
+Owns: `IntentQueue`, `Claimed`, `Taken` and `QueueReport`.
 Never: a retry, a deadline or a backoff of its own; those are decided by the core and lie in the intents.
 Reads as: services/scheduler.py -> this Protocol -> the store's own adapter.
 """
@@ -19,6 +19,14 @@ class Claimed:
     """An intent taken for execution; its `issue` was raised and its `deadline_at` set by the claim."""
 
     intent: Intent
+
+
+@frozen
+class Taken:
+    """A claim that has not ended, as the outbox knows it."""
+
+    intent_id: str
+    issue: int
 
 
 @frozen
@@ -45,7 +53,10 @@ class IntentQueue(Protocol):
     async def claim(
         self, room: Mapping[str, int], now: datetime, deadlines: Mapping[str, float]
     ) -> Sequence[Claimed]:
-        """Take due intents, oldest first, at most `room[lane]` of each lane (a lane that is not named has the room of '*').
+        """Take due intents, at most `room[lane]` of each lane (a lane that is not named has the room of '*').
+
+        Within a lane workspaces take turns, each with its oldest; whose turn it is goes on from the last claim. So one
+        that has ten thousand waiting delays another by one execution at most. What is taken comes in the order of making.
 
         Skips an intent while another of the same boundary and subject is running or cancelled-but-running. Raises the
         issue by one, and sets `deadline_at` to now + `deadlines[body type name]` seconds where it is not set yet.
@@ -63,6 +74,10 @@ class IntentQueue(Protocol):
 
     async def cancelled(self) -> Sequence[str]:
         """The ids of intents that were cancelled while an execution of them runs: whose executions must end now."""
+        ...
+
+    async def taken(self) -> Sequence[Taken]:
+        """Every claim that has not ended, also the cancelled ones: what a rescuer compares with what really runs."""
         ...
 
     async def next_due_at(self, now: datetime) -> datetime | None:

@@ -7,7 +7,8 @@ Reads as: services/executors -> these Protocols -> adapters/sandbox/<provider>.p
 Rules that every provider keeps (each is a check in `taskdock.testing.conformance.sandbox`):
 a name is chosen before the first call and is the identity; verbs *request*, only `observe` is truth; `ensure` twice,
 or from two processes at once, makes one sandbox; what carries another owner's labels is `Foreign` and stays untouched;
-destroying what is absent succeeds, and afterwards neither process nor file of it is left.
+destroying what is absent succeeds, and afterwards neither process nor file of it is left; stopping ends every process
+and, where `stop_keeps_files` says so, keeps every file; only `start` makes a stopped one run again.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -65,18 +66,25 @@ class Observation:
     reason: str | None = None
     labels: Mapping[str, str] = field(factory=dict)
     retry_after_seconds: float | None = None
+    created_at: datetime | None = None
+    """When it was made, aware; None where the provider does not say."""
 
 
 @frozen
 class Capabilities:
-    """What a provider promises, shown by `doctor`; `not_enforced` says in sentences what it cannot hold."""
+    """What a provider promises, shown by `doctor`."""
 
     place: str | None
     """The host that alone can reach these sandboxes, or None when any host can."""
     isolation: str
     create_window_seconds: float
     """How long after a create began it may still land."""
+    stop_keeps_files: bool
+    """Whether a stopped sandbox has its files when it is started again."""
+    limits: tuple[str, ...] = ()
+    """What is limited and by how much, a sentence each."""
     not_enforced: tuple[str, ...] = ()
+    """What it cannot hold, a sentence each."""
 
 
 @frozen
@@ -123,13 +131,16 @@ class Endpoint:
     incarnation: str
     checkout: str
     """Where the checkout is inside the sandbox, absolute."""
+    uds: Path | None = None
+    """The unix socket to connect to, where there is one; `url` then only names the host. Good in this process."""
 
 
 @frozen
 class Exec:
     """A short command inside: `argv` without a shell, `cwd` relative to the home ('checkout' is the task's checkout).
 
-    `env` is added to the sandbox's own clean environment. `stdin` is given whole.
+    `env` is added to the sandbox's own clean environment. `stdin` is given whole. Only what it leaves below the home is
+    sure to be there for the next one.
     """
 
     argv: tuple[str, ...]
@@ -158,7 +169,23 @@ class SandboxProvider(Protocol):
         """Request that the sandbox exists; idempotent by name, also across processes and restarts.
 
         Adopts what is there under the name when its labels match, else raises `Foreign`. Returns what was read after
-        the request. After `OutcomeUnknown` the box may exist: call again.
+        the request; a stopped sandbox stays stopped. After `OutcomeUnknown` the box may exist: call again.
+        """
+        ...
+
+    async def start(self, ref: SandboxRef, owner: str) -> Observation:
+        """Request that a stopped sandbox runs again; idempotent. No service of it runs until it is ensured anew.
+
+        One that is absent is answered `absent` and not made. Raises `Foreign` when the box carries another owner's label.
+        After `OutcomeUnknown` it may be starting: observe.
+        """
+        ...
+
+    async def stop(self, ref: SandboxRef, owner: str) -> Observation:
+        """Request that every process of it ends while the box stays; idempotent. `stopped` means that nothing of it runs.
+
+        One that is absent is answered `absent` and not made. Raises `Foreign` when the box carries another owner's label.
+        After `OutcomeUnknown` it may be stopping: observe.
         """
         ...
 
@@ -184,7 +211,7 @@ class SandboxProvider(Protocol):
 
 
 class SandboxAccess(Protocol):
-    """What happens inside a running sandbox. Raises only `PortError`s; `Unreachable` when there is no such sandbox."""
+    """What happens inside a running sandbox. Raises only `PortError`s; `Unreachable` when it is absent or stopped."""
 
     async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
         """Start the service unless it runs in this version; idempotent by (sandbox, name, version).

@@ -105,8 +105,8 @@ class Item:
 class FeedEntry:
     """Something changed: which record, at which version of its boundary. Its content is read when it is sent.
 
-    `kind` is task, tab, message, repo, history or transcript; for history `id` is the number of the event, for
-    transcript the tab's id and `version` the position of its last item.
+    `kind` is task, tab, message, repo, marker, draft, history or transcript; for history `id` is the number of the event,
+    for transcript the tab's id and `version` the position of its last item.
     """
 
     position: int
@@ -155,7 +155,8 @@ class Store(Protocol):
     async def commit(self, commit: Commit) -> CommitResult:
         """Write all of it durably or nothing of it. A cancelled caller's commit may still be written.
 
-        Records are upserted, history and feed appended (in the order: records, then history), ordered intents added,
+        Records are upserted (an empty `DraftText` removes the draft), history and feed appended (in the order: records,
+        then history), ordered intents added,
         closed ones removed, cancelled ones removed unless they are being executed: those stay, cancelled, and block
         their subject until `IntentQueue.ended`. Raises StoreError when the store cannot take it now.
         """
@@ -190,7 +191,7 @@ class Reads(Protocol):
         ...
 
     async def record(self, kind: str, record_id: str) -> Versioned | None:
-        """One record (task, tab, message or repo) by feed kind and id."""
+        """One record (task, tab, message, repo, marker or draft) by feed kind and id."""
         ...
 
     async def messages(self, tab_id: str) -> Sequence[Message]:
@@ -220,7 +221,7 @@ class Reads(Protocol):
         ...
 
     async def feed(self, after: int, *, limit: int = 500) -> Sequence[FeedEntry]:
-        """Entries after a position, in order."""
+        """Entries after a position, in order. PositionLost when some of them were pruned, or the feed never got so far."""
         ...
 
     async def position(self) -> int:
@@ -233,6 +234,22 @@ class Reads(Protocol):
 
     async def key(self, workspace: str, key: str) -> KeyUsed | None:
         """The answer that a key has already."""
+        ...
+
+    async def read_marker(self, tab_id: str, principal: str) -> int:
+        """Up to which ended turn a principal has read a tab; 0 when it never said."""
+        ...
+
+    async def read_markers(self, principal: str, tab_ids: Sequence[str]) -> Mapping[str, int]:
+        """The same for many tabs; those that it never marked are left out."""
+        ...
+
+    async def draft(self, tab_id: str, principal: str) -> str | None:
+        """What a principal is writing in a tab."""
+        ...
+
+    async def open_intents(self, workspace: str, at_most: int) -> int:
+        """How much of a workspace lies in the outbox, counted up to `at_most`, so that counting stays cheap."""
         ...
 
     async def ready_tabs(self) -> Sequence[tuple[Task, Tab]]:

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskdock.app.config import Config, load_config
+    from taskdock.app.config import Config
+    from taskdock.app.config_file import load_config
     from taskdock.app.wiring import open_dock as open  # noqa: A004 - `taskdock.app.open(...)` reads as what it does
     from taskdock.app.wiring import ports_of
     from taskdock.services.dock import Dock, TaskView
@@ -20,7 +21,7 @@ __all__ = ["Config", "Dock", "TaskView", "load_config", "open", "ports_of"]
 
 _PLACES = {
     "Config": ("taskdock.app.config", "Config"),
-    "load_config": ("taskdock.app.config", "load_config"),
+    "load_config": ("taskdock.app.config_file", "load_config"),
     "open": ("taskdock.app.wiring", "open_dock"),
     "ports_of": ("taskdock.app.wiring", "ports_of"),
     "Dock": ("taskdock.services.dock", "Dock"),

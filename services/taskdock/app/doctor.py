@@ -14,23 +14,29 @@ from pathlib import Path
 from taskdock.adapters.agent.fetch import VERSION, host_platform, npm_argv
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.entry.cli.checks import Check
+from taskdock.adapters.sandbox.local.levels import Ground
 from taskdock.adapters.store.sqlite.store import SqliteStore
-from taskdock.app.config import Config, load_home
-from taskdock.app.wiring import ports_of, scheduler_runs
-from taskdock.core.errors import Permanent, PortError, StoreError
-from taskdock.ports.sandbox import Capabilities
+from taskdock.app.config import Config
+from taskdock.app.config_file import load_home
+from taskdock.app.local import ground_of
+from taskdock.app.wiring import STORE, open_reaper, scheduler_runs
+from taskdock.core.errors import Permanent, PortError, SchemaMismatch, StoreError
+from taskdock.services.reaper import Fate
 
 
 async def examine(home: Path) -> Sequence[Check]:
     """Look at everything that a task needs on this machine; what is essential comes first."""
     config = load_home(home)
     checks = [_python(), await _git(config), _agent(config), _home(home)]
-    if checks[-1].ok and (home / "taskdock.db").exists():
-        checks.append(await _store(home))
-    checks += await _providers(config)
-    running = await scheduler_runs(home)
-    detail = "a process schedules this home" if running else "no process schedules this home now"
-    return [*checks, Check("scheduler", ok=True, detail=detail, essential=False)]
+    providers = await _providers(config)
+    waiting = 0
+    if checks[-1].ok and (home / STORE).exists():
+        store, waiting = await _store(home)
+        checks.append(store)
+        if store.ok and all(one.ok or not one.essential for one in providers):
+            checks.append(await _left_over(config))
+    checks += providers
+    return [*checks, _namer(config), await _scheduler(home, waiting)]
 
 
 def _python() -> Check:
@@ -67,27 +73,71 @@ def _home(home: Path) -> Check:
     return Check("home", ok=False, detail=f"{nearest} cannot be written", mend=mend)
 
 
-async def _store(home: Path) -> Check:
+async def _store(home: Path) -> tuple[Check, int]:
+    """The store, and how many intents lie in its outbox."""
     try:
-        async with SqliteStore.open(home / "taskdock.db") as store:
+        async with SqliteStore.open(home / STORE) as store:
             report = await store.report(datetime.now(UTC))
             waiting = sum(report.open_by_lane.values())
-            return Check(
-                "store", ok=True, detail=f"position {await store.position()}, {waiting} intents open"
-            )
+            detail = f"position {await store.position()}, {waiting} intents open"
+            return Check("store", ok=True, detail=detail), waiting
+    except SchemaMismatch as error:
+        mend = "install the version of Taskdock that wrote it, or start with another --home"
+        return Check("store", ok=False, detail=str(error), mend=mend), 0
     except StoreError as error:
-        return Check(
-            "store", ok=False, detail=str(error), mend="restore a backup, or start with another --home"
-        )
+        mend = "taskdock store check; then put a backup back, or start with another --home"
+        return Check("store", ok=False, detail=str(error), mend=mend), 0
+
+
+async def _left_over(config: Config) -> Check:
+    """Sandboxes that no task needs cost money, or disk, until somebody ends them."""
+    async with open_reaper(config) as reaper:
+        found = await reaper.plan()
+    names = [one.ref.name for one in found.of(Fate.TO_REAP)]
+    if names:
+        detail = f"{len(names)} of {len(found.found)} are needed by no task"
+        return Check("sandboxes", ok=False, detail=detail, mend="taskdock reap", essential=False)
+    if found.failures:
+        detail = "; ".join(f"{name}: {reason}" for name, reason in found.failures.items())
+        return Check("sandboxes", ok=False, detail=f"cannot be listed at {detail}", essential=False)
+    return Check("sandboxes", ok=True, detail=f"{len(found.found)}, none left over", essential=False)
+
+
+def _namer(config: Config) -> Check:
+    """Without its model the heuristic names tasks, so nothing is missing but good names."""
+    chat = config.chat_namer
+    if config.namer != "chat" or chat is None:
+        return Check("namer", ok=True, detail=config.namer, essential=False)
+    if chat.key_variable is not None and not os.environ.get(chat.key_variable):
+        detail = f"{chat.key_variable} is not set here, so the heuristic would name tasks"
+        mend = f"export {chat.key_variable}=... where the process that schedules is started"
+        return Check("namer", ok=False, detail=detail, mend=mend, essential=False)
+    return Check("namer", ok=True, detail=f"chat, model {chat.model}", essential=False)
+
+
+async def _scheduler(home: Path, waiting: int) -> Check:
+    """Nobody need schedule while nothing waits."""
+    if await scheduler_runs(home):
+        return Check("scheduler", ok=True, detail="a process schedules this home", essential=False)
+    detail = "no process schedules this home now"
+    if not waiting:
+        return Check("scheduler", ok=True, detail=detail, essential=False)
+    mend = "start your backend, or drive one task from here: taskdock task watch TASK"
+    return Check(
+        "scheduler", ok=False, detail=f"{detail}, and {waiting} intents wait", mend=mend, essential=False
+    )
 
 
 async def _providers(config: Config) -> list[Check]:
     """Each provider with what it cannot hold, which is no failure but must not surprise anybody."""
-    async with ports_of(config) as ports:
-        return [_provider(name, site.provider.capabilities) for name, site in ports.sites.by_provider.items()]
+    return [_provider(name, await ground_of(name, config)) for name in config.providers]
 
 
-def _provider(name: str, capabilities: Capabilities) -> Check:
-    held = " ".join(capabilities.not_enforced) or "What it promises is enforced."
-    detail = f"isolation {capabilities.isolation}. {held}"
-    return Check(f"provider {name}", ok=True, detail=detail, essential=False)
+def _provider(name: str, ground: Ground) -> Check:
+    name = f"provider {name}"
+    if ground.wrong is not None:
+        detail = f"isolation {ground.level.value} does not work here: {ground.wrong}"
+        return Check(name, ok=False, detail=detail, mend=ground.mend)
+    held = " ".join([*ground.limits, *ground.not_enforced])
+    detail = f"isolation {ground.level.value}. {held}"
+    return Check(name, ok=ground.mend is None, detail=detail, mend=ground.mend, essential=False)

@@ -5,7 +5,6 @@ Never: a rule of the domain.
 Reads as: `taskdock.app.open(config)` -> store, ports, background -> Dock.
 """
 
-import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
@@ -16,20 +15,29 @@ import anyio
 from taskdock.adapters.agent.sandbox_agent import SandboxAgentGateway
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
+from taskdock.adapters.naming.chat import ChatNamer
 from taskdock.adapters.naming.heuristic import HeuristicNamer
-from taskdock.adapters.sandbox.local.provider import LocalProcessSandboxes
 from taskdock.adapters.seat.unix import UnixSeat
 from taskdock.adapters.store.sqlite.store import SqliteStore
-from taskdock.app.background import Background
-from taskdock.app.config import Config, home_folder, load_config, load_home
+from taskdock.app.background import Background, Work
+from taskdock.app.config import Config, home_folder
+from taskdock.app.config_file import load_config, load_home
+from taskdock.app.local import local_site
 from taskdock.core.errors import InvalidCommand, Unreachable
 from taskdock.ports.clock import Clock
+from taskdock.services.capacity import Capacity
 from taskdock.services.dock import Dock
 from taskdock.services.feed import Hub
-from taskdock.services.sites import Site, Sites
+from taskdock.services.links import Links
+from taskdock.services.reaper import Reaper
+from taskdock.services.retention import Retention
+from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
-from taskdock.services.tools import Outside
+from taskdock.services.tools import Outside, Tools
 from taskdock.services.workbench import Offer
+
+STORE = "taskdock.db"
+"""The store's file in a home."""
 
 Wrapper = Callable[[Outside], Outside]
 
@@ -43,9 +51,10 @@ async def open_dock(
 ) -> AsyncIterator[Dock]:
     """Open the store of `config`: a Config, the path of a TOML file, or None for the defaults.
 
-    With `schedule` this process runs the background work, unless another one does already; without, it submits and
-    reads only. `outside` brings other ports than the configured ones. On leaving the block, short work is given
-    `drain_seconds` to end, and everything else is handed to whoever schedules next.
+    With `schedule` this process runs the background work, unless another one does already: then it waits, and takes over
+    when that one ends or dies (`dock.schedules` tells). Without, it submits and reads only. `outside` brings other ports
+    than the configured ones. On leaving the block, short work is given `drain_seconds` to end, and everything else is handed
+    to whoever schedules next.
     """
     config = _config(config)
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,14 +63,14 @@ async def open_dock(
     seat = UnixSeat(config.home)
     background = Background(hub, seat, config.drain_seconds)
     async with AsyncExitStack() as stack:
-        path = config.home / "taskdock.db"
+        path = config.home / STORE
         store = await stack.enter_async_context(
             SqliteStore.open(path, synchronous=config.synchronous, on_commit=background.committed)
         )
         stack.push_async_callback(seat.leave)
-        schedules = schedule and await seat.take()
+        capacity = Capacity(store, config.open_intents_max)
         dock = Dock(
-            stepper=Stepper(store, clock, config.figures),
+            stepper=Stepper(store, clock, config.figures, capacity=capacity),
             reads=store,
             clock=clock,
             offer=Offer(config.providers, config.agents),
@@ -69,14 +78,59 @@ async def open_dock(
             store=store,
             hub=hub,
             home=config.home,
-            schedules=schedules,
+            schedules_now=lambda: background.schedules,
         )
-        if schedules:
+        work = None
+        if schedule:
             if outside is None:
                 outside = await stack.enter_async_context(ports_of(config, clock))
-            background.schedule(dock, store, outside, config.lanes)
-        async with background.running(store):
+            work = Work(
+                queue=store,
+                tools=_tools(dock, outside),
+                lanes=config.lanes,
+                retention=Retention(store, clock, config.keep),
+                reaper=_reaper(config, dock, outside),
+                reap_seconds=config.reap_seconds,
+            )
+        async with background.running(store, work):
             yield dock
+
+
+@asynccontextmanager
+async def open_reaper(config: Config) -> AsyncIterator[Reaper]:
+    """The reaper of a home, for one round on demand; it may run beside the process that schedules."""
+    async with ports_of(config) as outside, open_dock(config, schedule=False, outside=outside) as dock:
+        yield _reaper(config, dock, outside)
+
+
+@asynccontextmanager
+async def open_retention(config: Config) -> AsyncIterator[Retention]:
+    """The retention of a home, for one round on demand; it may run beside the process that schedules."""
+    clock = SystemClock()
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with SqliteStore.open(config.home / STORE, synchronous=config.synchronous) as store:
+        yield Retention(store, clock, config.keep)
+
+
+def _reaper(config: Config, dock: Dock, outside: Outside) -> Reaper:
+    return Reaper(outside.sites, dock.stepper, dock.reads, dock.clock, dock.owner, config.reap_age_seconds)
+
+
+def _tools(dock: Dock, outside: Outside) -> Tools:
+    """What executors work with."""
+    links = Links(dock.stepper, dock.store, dock.reads, dock.clock, outside.sites, outside.gateway)
+    return Tools(
+        stepper=dock.stepper,
+        store=dock.store,
+        reads=dock.reads,
+        clock=dock.clock,
+        sites=outside.sites,
+        gateway=outside.gateway,
+        clones=outside.clones,
+        namer=outside.namer,
+        fallback_namer=outside.fallback_namer,
+        links=links,
+    )
 
 
 def clone_path(config: Config, repo_id: str) -> Path:
@@ -109,24 +163,18 @@ async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[
     """The ports that a config stands for, closed on leaving; a backend may replace some and give them to `open_dock`."""
     clock = clock or SystemClock()
     gateway = SandboxAgentGateway(config.cache)
-    namer = HeuristicNamer()
-    sites = Sites({name: _site(name, config, clock) for name in config.providers})
-    outside = Outside(sites, gateway, GitClones(config.home / "repos"), namer, namer)
+    heuristic = HeuristicNamer()
+    chat = ChatNamer(config.chat_namer) if config.namer == "chat" and config.chat_namer else None
+    sites = Sites({name: await local_site(name, config, clock) for name in config.providers})
+    outside = Outside(sites, gateway, GitClones(config.home / "repos"), chat or heuristic, heuristic)
     try:
         yield outside if config.wrap is None else _load(config.wrap)(outside)
     finally:
+        if chat is not None:
+            await chat.aclose()
         await gateway.aclose()
         for site in sites.by_provider.values():
             await site.provider.aclose()
-
-
-def _site(name: str, config: Config, clock: Clock) -> Site:
-    if name != LocalProcessSandboxes.id:
-        raise InvalidCommand(
-            f"Unknown provider {name!r}: there is {LocalProcessSandboxes.id!r}.", field="providers"
-        )
-    local = LocalProcessSandboxes(config.home / "sandboxes", platform.node(), clock.now)
-    return Site(local, local)
 
 
 def _load(name: str) -> Wrapper:

@@ -113,6 +113,15 @@ async def bundle_out(
     return await to_thread.run_sync(_written, content, into)
 
 
+async def files_kept(access: SandboxAccess, ref: SandboxRef) -> int:
+    """Count the files whose uncommitted changes `bundle_out` brought out; to be asked after it."""
+    inside = _Inside(access, ref, _GIT)
+    if await inside.commit("HEAD") is None or await inside.commit(_DIRTY) is None:
+        return 0
+    listing = await inside.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", "HEAD", _DIRTY)
+    return listing.count("\0")
+
+
 async def uncommitted_files(access: SandboxAccess, ref: SandboxRef) -> tuple[str, ...]:
     """Name up to 20 files whose content is in no commit that `bundle_out` brought out, so they are in the sandbox alone.
 

@@ -2,23 +2,27 @@
 
 Owns: `Dock`, `TaskView`.
 Never: a wait for a provider in a command, a write in a read.
-Reads as: `taskdock.app.open` -> Dock -> Workbench (commands), reads, feed.
+Reads as: `taskdock.app.open` -> Dock -> message_requests.py and those below it (commands), reads, feed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
+from taskdock.core import message as messages
+from taskdock.core import permission as permissions
 from taskdock.core import task_boundary
+from taskdock.core.change import Slice
 from taskdock.core.errors import NotFound
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
-from taskdock.core.tab import Tab
+from taskdock.core.tab import Permission, Tab
 from taskdock.core.task import Task
 from taskdock.ports.store import Item, Store, StoredEvent
 from taskdock.services import feed
-from taskdock.services.workbench import DEFAULT_WORKSPACE, Workbench
+from taskdock.services.message_requests import MessageRequests
+from taskdock.services.workbench import DEFAULT_WORKSPACE
 
 
 @frozen
@@ -31,34 +35,69 @@ class TaskView:
     available_actions: Mapping[str, tuple[str, ...]]
     waits_for: str | None
     """What the step under way waits for when that is not its own work: a named thing, or a place in a lane."""
+    queued: tuple[Message, ...] = ()
+    """Messages that wait to be sent, tab by tab in their order; those of a `Tab.held` queue wait for the user."""
+    unread: Mapping[str, int] = field(factory=dict)
+    """By tab: how many ended turns the principal that was asked for has not read; empty when none was."""
+
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        """What agents ask now, and wait for an answer to."""
+        asked = (one for tab in self.tabs for one in tab.turn.permissions)
+        return tuple(one for one in asked if one.at == permissions.ASKED)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The tabs whose queue holds messages that wait for the user: a send, or `resume_queue`."""
+        waiting = {message.tab_id for message in self.queued}
+        return tuple(tab.id for tab in self.tabs if tab.held and tab.id in waiting)
 
 
 @frozen
-class Dock(Workbench):
-    """One store with everything around it; `schedules` tells whether this process runs the background work."""
+class Dock(MessageRequests):
+    """One store with everything around it."""
 
     store: Store
     hub: feed.Hub
     home: Path
-    schedules: bool
+    schedules_now: Callable[[], bool]
 
-    async def task(self, task_id: str, *, workspace: str = DEFAULT_WORKSPACE) -> TaskView:
-        """One task with its tabs; NotFound when the workspace has none of this id."""
+    @property
+    def schedules(self) -> bool:
+        """Whether this process runs the background work now; it may begin to when another one ends."""
+        return self.schedules_now()
+
+    async def task(
+        self, task_id: str, *, principal: str | None = None, workspace: str = DEFAULT_WORKSPACE
+    ) -> TaskView:
+        """One task with its tabs; NotFound when the workspace has none of this id. `principal` is whose unread is told."""
         slice_ = await self.store.load(task_id)
         task = next((record for record in slice_.records if isinstance(record, Task)), None)
         if task is None or task.workspace != workspace:
             raise NotFound(f"There is no task {task_id!r} in the workspace {workspace!r}.")
-        waits_for = task.step.waits_for if task.step else None
-        unclaimed = [one for one in slice_.intents if one.issue == 0 and one.not_before is None]
-        if waits_for is None and task.step is not None and unclaimed:
-            waits_for = f"lane {unclaimed[0].lane}"
         return TaskView(
             task=task,
             tabs=tuple(record for record in slice_.records if isinstance(record, Tab)),
             version=slice_.version,
             available_actions=task_boundary.available_actions(slice_),
-            waits_for=waits_for,
+            waits_for=_waits_for(task, slice_),
+            unread={} if principal is None else await self._unread(slice_, principal),
+            queued=tuple(
+                record
+                for record in slice_.records
+                if isinstance(record, Message) and record.at == messages.QUEUED
+            ),
         )
+
+    async def _unread(self, slice_: Slice, principal: str) -> Mapping[str, int]:
+        tabs = [record for record in slice_.records if isinstance(record, Tab)]
+        read = await self.reads.read_markers(principal, [tab.id for tab in tabs])
+        return {tab.id: max(tab.turns_ended - read.get(tab.id, 0), 0) for tab in tabs}
+
+    async def draft(self, tab_id: str, principal: str, *, workspace: str = DEFAULT_WORKSPACE) -> str | None:
+        """What a principal is writing in a tab; NotFound when the workspace has no such tab."""
+        await self._tab_in(workspace, tab_id)
+        return await self.reads.draft(tab_id, principal)
 
     async def tasks(
         self, *, limit: int = 100, before: str | None = None, workspace: str = DEFAULT_WORKSPACE
@@ -80,14 +119,14 @@ class Dock(Workbench):
 
     async def messages(self, tab_id: str, *, workspace: str = DEFAULT_WORKSPACE) -> Sequence[Message]:
         """Every message of a tab, in order; NotFound when the workspace has no such tab."""
-        await self._tab_must_be_in(tab_id, workspace)
+        await self._tab_in(workspace, tab_id)
         return await self.reads.messages(tab_id)
 
     async def transcript(
         self, tab_id: str, *, after: int = 0, limit: int = 500, workspace: str = DEFAULT_WORKSPACE
     ) -> Sequence[Item]:
         """Items of a tab after a position, in order; NotFound when the workspace has no such tab."""
-        await self._tab_must_be_in(tab_id, workspace)
+        await self._tab_in(workspace, tab_id)
         return await self.reads.transcript(tab_id, after=after, limit=limit)
 
     async def history(
@@ -107,10 +146,20 @@ class Dock(Workbench):
         task: str | None = None,
         repo: str | None = None,
         after: int | None = None,
+        principal: str | None = None,
         workspace: str = DEFAULT_WORKSPACE,
     ) -> feed.Watch:
         """A snapshot, then every change as it is committed, also by other processes; of one task or repo, or of all.
 
-        With `after`, the position of a receipt, it goes on from exactly there and without a snapshot.
+        With `after`, the position of a receipt, it goes on from exactly there and without a snapshot. `principal` is who
+        watches: it is told its own read markers and drafts too.
         """
-        return feed.Watch(self.reads, self.hub, workspace, task or repo, after)
+        return feed.Watch(self.reads, self.hub, workspace, task or repo, after, principal=principal)
+
+
+def _waits_for(task: Task, slice_: Slice) -> str | None:
+    """What the step under way waits for: as it says itself, or a place in the lane of an intent that nobody claimed."""
+    if task.step is None or task.step.waits_for is not None:
+        return task.step.waits_for if task.step else None
+    unclaimed = [one for one in slice_.intents if one.issue == 0 and one.not_before is None]
+    return f"lane {unclaimed[0].lane}" if unclaimed else None

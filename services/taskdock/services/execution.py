@@ -32,11 +32,18 @@ class Execution:
     _progressed_at: float = field(default=float("-inf"), init=False)
 
     async def start(self) -> None:
-        """Commit that the first outside call follows; NotWanted when the core refuses."""
+        """Commit that the first outside call follows; NotWanted when the core refuses.
+
+        Transient when the commit took so long that the call would come too late: from `call_seconds` on the core counts
+        on it that nothing was called.
+        """
+        asked_at = self.monotonic()
         fact = Started(self.intent.id, self.intent.issue)
         applied = await self.stepper.apply(self.intent.boundary, fact)
         if applied.change.ignored is not None:
             raise NotWanted(applied.change.ignored)
+        if self.monotonic() - asked_at >= self.stepper.figures.call_seconds:
+            raise Transient("not_called: saying that the call follows took too long; nothing was called.")
 
     async def progress(self, sentence: str) -> None:
         """Show one sentence to people; at most one in half a second is kept."""

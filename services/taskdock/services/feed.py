@@ -11,9 +11,12 @@ from typing import TypeVar
 import anyio
 from attrs import field, frozen, mutable
 
+from taskdock.core.errors import PositionLost
+from taskdock.core.reader import DraftText, reader_id
 from taskdock.ports.store import FeedEntry, Item, Reads, Snapshot, StoredEvent, Versioned
 
 _RECORD_KINDS = ("task", "tab", "message", "repo")
+_READER_KINDS = ("marker", "draft")
 
 
 @mutable(eq=False)
@@ -38,7 +41,10 @@ class Hub:
 
 @frozen
 class RecordChanged:
-    """A task, tab, message or repo as it is now; a client drops versions that it already has."""
+    """A task, tab, message, repo, read marker or draft as it is now; a client drops versions that it already has.
+
+    A draft that was emptied comes with an empty text.
+    """
 
     position: int
     kind: str
@@ -62,26 +68,44 @@ class Spoken:
     items: tuple[Item, ...]
 
 
-Seen = Snapshot | RecordChanged | Happened | Spoken
+@frozen
+class Reset:
+    """The feed does not go back to where this watcher stood: forget everything, a snapshot follows."""
+
+    lost: int
+    """The position that the watcher had reached."""
+
+
+Seen = Snapshot | RecordChanged | Happened | Spoken | Reset
 _SeenT = TypeVar("_SeenT", bound=Seen | None)
 
 
 class Watch:
     """An endless iterator: a snapshot, then everything that follows it, in order and without a gap.
 
-    With `after`, a position from a receipt or from an earlier watch, there is no snapshot: it goes on from there.
+    With `after`, a position from a receipt or from an earlier watch, there is no snapshot: it goes on from there. Where the
+    feed does not reach back to it any more, it says `Reset`, and goes on with a snapshot; so does one that fell far behind.
 
     A plain object and no generator, so that a loop over it can be left at any point on asyncio and on trio alike.
+    `principal` is who watches: it is told its own read markers and drafts, and never anybody else's.
     Entities are read when they are sent: several changes of one record that were not seen yet come as its newest version.
     """
 
     def __init__(
-        self, reads: Reads, hub: Hub, workspace: str, boundary: str | None = None, after: int | None = None
+        self,
+        reads: Reads,
+        hub: Hub,
+        workspace: str,
+        boundary: str | None = None,
+        after: int | None = None,
+        *,
+        principal: str | None = None,
     ) -> None:
         self._reads = reads
         self._hub = hub
         self._workspace = workspace
         self._boundary = boundary
+        self._principal = principal
         self._position = after
         self._entries: deque[FeedEntry] = deque()
         self._spoken: dict[str, int] = {}
@@ -95,9 +119,19 @@ class Watch:
             self._position = snapshot.position
             return snapshot
         while True:
-            seen = await self._read(await self._next_entry(self._position))
+            try:
+                entry = await self._next_entry(self._position)
+            except PositionLost:
+                return self._reset(self._position)
+            seen = await self._read(entry)
             if seen is not None:
                 return seen
+
+    def _reset(self, lost: int) -> Reset:
+        """Stand where a new watcher would."""
+        self._position = None
+        self._spoken.clear()
+        return Reset(lost)
 
     async def _next_entry(self, position: int) -> FeedEntry:
         """The next entry of the feed; it stays in front until nothing more is read from it."""
@@ -113,6 +147,8 @@ class Watch:
         """What an entry stands for, as it is now; None when that is nothing for this watcher."""
         if entry.workspace != self._workspace or self._boundary not in (None, entry.boundary):
             return self._done(entry, None)
+        if entry.kind in _READER_KINDS:
+            return self._done(entry, await self._mark(entry))
         if entry.kind in _RECORD_KINDS:
             found = await self._reads.record(entry.kind, entry.id)
             return self._done(
@@ -122,6 +158,17 @@ class Watch:
             happened = await self._reads.event(int(entry.id))
             return self._done(entry, None if happened is None else Happened(entry.position, happened))
         return await self._items(entry)
+
+    async def _mark(self, entry: FeedEntry) -> RecordChanged | None:
+        """What the watcher itself has read or is writing; None for what others have."""
+        tab_id, _, principal = entry.id.partition("/")
+        if principal != self._principal:
+            return None
+        found = await self._reads.record(entry.kind, entry.id)
+        if found is None and entry.kind == "draft":
+            emptied = DraftText(reader_id(tab_id, principal), tab_id, entry.boundary, principal, "")
+            found = Versioned(emptied, entry.version)
+        return None if found is None else RecordChanged(entry.position, entry.kind, found)
 
     async def _items(self, entry: FeedEntry) -> Spoken | None:
         """A page of the tab's items that were not sent yet; the first entry of a tab brings its whole transcript."""

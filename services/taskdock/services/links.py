@@ -5,7 +5,8 @@ Never: a status; a lost session is a fact for `step`, and items are appended bes
 Reads as: a commit makes a tab ready -> `Links.follow` -> gateway.attach -> items to the store, facts to the Stepper.
 
 The agent's ring is replayed on every attach, so a link can be dropped and made again at any time: items that the store
-has are left out there, receipts and replies of earlier prompts are seen again.
+has are left out there; receipts, replies and questions of earlier prompts are seen again. A question is told as long as
+neither its answer nor its turn's end was seen; the core knows those that it was told of before.
 """
 
 import logging
@@ -13,18 +14,10 @@ from collections.abc import Sequence
 
 import anyio
 import anyio.abc
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import field, frozen, mutable
 
-from taskdock.core.errors import (
-    InvariantViolated,
-    OutcomeUnknown,
-    PortError,
-    StoreError,
-    TaskdockError,
-    Transient,
-)
-from taskdock.core.inputs import SandboxLost, SessionLost
+from taskdock.core import inputs
+from taskdock.core.errors import InvariantViolated, OutcomeUnknown, PortError, StoreError, Transient
 from taskdock.core.intents import Sandbox
 from taskdock.core.tab import CLOSED, ERROR_SESSION, ERROR_TASK, READY, Tab
 from taskdock.core.task import Task
@@ -34,20 +27,21 @@ from taskdock.ports.agent import (
     AgentGateway,
     AgentStream,
     Gap,
-    ItemKind,
+    PermissionAnswered,
+    PermissionAsked,
     Received,
     Replied,
-    Update,
 )
 from taskdock.ports.clock import Clock
 from taskdock.ports.sandbox import Phase
 from taskdock.ports.store import NewItem, Reads, Store
+from taskdock.services.batches import batches
 from taskdock.services.sandboxes import conversation_of, ref_of
 from taskdock.services.sites import Sites
 from taskdock.services.stepping import Decision, Stepper
+from taskdock.services.transcript import Place, event_id_of, item_of
 
 SERVICE = "sandbox-agent"
-_BATCH_MAX = 200
 _REATTACH_MAX = 4
 """How often a broken connection is made again before the session counts as lost."""
 _REATTACH_PAUSE_SECONDS = 0.1
@@ -84,6 +78,14 @@ class AgentLink:
     """Why nothing more will come."""
     received: set[str] = field(factory=set)
     replies: dict[str, Replied] = field(factory=dict)
+    asked: dict[str, PermissionAsked] = field(factory=dict)
+    """By permission id: what waits for an answer."""
+    told: set[str] = field(factory=set)
+    """Which of these the core has been told of."""
+    source: str = ""
+    """The agent process that is followed."""
+    heard_to: int = 0
+    """Up to which event of it the transcript is whole, or its gaps are told."""
     has_progressed: bool = False
     """Whether anything came since the connection was made."""
     _changed: anyio.Event = field(factory=anyio.Event)
@@ -92,6 +94,40 @@ class AgentLink:
         """Something was learnt: whoever waits looks again."""
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
+
+    def is_known(self, event: AgentEvent) -> bool:
+        """Whether it is a gap among events that were heard before: the ring has lost them, the transcript has not."""
+        return isinstance(event, Gap) and event.event_id <= self.heard_to
+
+    def take(self, event: AgentEvent) -> None:
+        """Remember what an event proves."""
+        self.heard_to = max(self.heard_to, event.event_id)
+        if isinstance(event, Received):
+            self.received.add(event.request_id)
+        elif isinstance(event, PermissionAsked):
+            self.asked[event.permission_id] = event
+        elif isinstance(event, PermissionAnswered):
+            self.asked.pop(event.permission_id, None)
+        elif isinstance(event, Replied):
+            self.replies[event.request_id] = event
+        for permission_id in [
+            one.permission_id for one in self.asked.values() if one.request_id in self.replies
+        ]:
+            del self.asked[permission_id]
+
+    def untold(self) -> list[PermissionAsked]:
+        """What waits for an answer and was not told yet."""
+        return [asked for asked in self.asked.values() if asked.permission_id not in self.told]
+
+    def option_of(self, event: AgentEvent, batch: Sequence[AgentEvent]) -> str | None:
+        """The name of the option that an answer chose, while what was asked is known, or stands in the same batch."""
+        if not isinstance(event, PermissionAnswered):
+            return None
+        known = (*self.asked.values(), *(one for one in batch if isinstance(one, PermissionAsked)))
+        options = [
+            option for one in known if one.permission_id == event.permission_id for option in one.options
+        ]
+        return next((option.name for option in options if option.id == event.option_id), None)
 
     def has_seen(self, request_id: str) -> bool:
         """Whether there is proof that the agent has this request."""
@@ -166,20 +202,22 @@ class Links:
 
     def _let_go(self, tab: Tab) -> None:
         link = self._links.get(tab.id)
-        if link is not None and (tab.at in _OVER or link.followed.session != tab.session):
+        if link is None:
+            return
+        followed = (link.followed.sandbox.generation, link.followed.session)
+        if tab.at in _OVER or followed != (tab.generation, tab.session):
             del self._links[tab.id]
             link.scope.cancel()
 
     async def _keep(self, link: AgentLink) -> None:
-        """Follow until the session is over, making a broken connection again a bounded number of times."""
+        """Follow until the session is over, then tell of it. Whatever one sandbox sends ends no other task."""
         try:
             with link.scope:
-                await self._follow_to_the_end(link)
-        except InvariantViolated:
-            raise
-        except Exception:  # noqa: BLE001 - told below
-            # What one sandbox sends must not end every other task; its turn ends as unknown, and its tab heals by that.
-            _LOG.exception("the link of %s failed", link.followed.tab_id)
+                link.over = await self._follow_to_the_end(link)
+            if link.over is not None:
+                link.wake()
+                # Outside its scope: the turn that this ends may give the tab another session before the sandbox was looked at.
+                await self._tell_lost(link.followed, link.over)
         finally:
             link.over = link.over or "the session is not followed any more"
             link.attached.set()
@@ -187,26 +225,29 @@ class Links:
             if self._links.get(link.followed.tab_id) is link:
                 del self._links[link.followed.tab_id]
 
-    async def _follow_to_the_end(self, link: AgentLink) -> None:
-        """Follow; a connection that brought something and broke begins a new count of tries."""
+    async def _follow_to_the_end(self, link: AgentLink) -> str:
+        """Follow, making a broken connection again a bounded number of times; says why no more will come.
+
+        A connection that brought something and broke begins a new count of tries.
+        """
         tries = 0
         while True:
             link.has_progressed = False
             try:
-                reason = await self._follow_once(link)
-                break
+                return await self._follow_once(link)
             except (Transient, StoreError) as error:
-                reason = str(error)
                 tries = 1 if link.has_progressed or isinstance(error, StoreError) else tries + 1
                 if tries >= _REATTACH_MAX:
-                    break
-                await anyio.sleep(_REATTACH_PAUSE_SECONDS * 2**tries)
+                    return str(error)
             except PortError as error:
-                reason = error.reason
-                break
-        link.over = reason
-        link.wake()
-        await self._tell_lost(link.followed, reason)
+                return error.reason
+            except Exception as error:
+                if _is_broken_invariant(error):
+                    raise
+                # Lost, so that the tab goes on in another process, where what could not be read is not repeated.
+                _LOG.exception("the link of %s failed", link.followed.tab_id)
+                return "what its agent sent could not be taken"
+            await anyio.sleep(_REATTACH_PAUSE_SECONDS * 2**tries)
 
     async def _follow_once(self, link: AgentLink) -> str:
         """Attach and take events until the agent is gone; says how it went."""
@@ -215,71 +256,63 @@ class Links:
         endpoint = await site.access.endpoint(ref_of(followed.sandbox), SERVICE)
         conversation = conversation_of(followed.sandbox, followed.tab_id, followed.session, followed.agent)
         async with self.gateway.attach(endpoint, conversation) as stream:
+            if stream.agent_process != link.source:
+                link.source = stream.agent_process
+                link.heard_to = await self._heard_to(link)
             link.attached.set()
             return await self._take_events(link, stream)
 
+    async def _heard_to(self, link: AgentLink) -> int:
+        """How far an earlier link came in the events of this process, as far as they became items."""
+        event = await self.reads.last_event(link.followed.tab_id, link.source)
+        return event_id_of(event) if event is not None else 0
+
     async def _take_events(self, link: AgentLink, stream: AgentStream) -> str:
-        """Read into a bounded buffer while batches are written, so that a fast agent costs few commits."""
-        send, receive = anyio.create_memory_object_stream[AgentEvent](_BATCH_MAX)
-        ended = "the agent's stream ended"
-        broken: list[TaskdockError] = []
-        async with anyio.create_task_group() as group:
-            group.start_soon(_pump, stream, send, broken)
+        """Take events until the agent is gone; says how it went. An error is raised as itself, not in a group."""
+        broken: list[PortError | StoreError] = []
+        async with batches(stream) as read:
             try:
-                async with receive:
-                    while batch := await _next_batch(receive):
-                        exited = await self._take_batch(link, stream, batch)
-                        if exited is not None:
-                            ended = exited
-                            break
-            except StoreError as error:
+                while batch := await read.next():
+                    exited = await self._take_batch(link, batch)
+                    if exited is not None:
+                        return exited
+            except (PortError, StoreError) as error:
                 broken.append(error)
-            group.cancel_scope.cancel()
         if broken:
             raise broken[0]
-        return ended
+        return "the agent's stream ended"
 
-    async def _take_batch(
-        self, link: AgentLink, stream: AgentStream, batch: Sequence[AgentEvent]
-    ) -> str | None:
-        """Write the items, then remember receipts and replies; how the agent exited, if it did."""
-        made = (self._item(link.followed, stream.agent_process, event) for event in batch)
-        items = [item for item in made if item is not None]
+    async def _take_batch(self, link: AgentLink, batch: Sequence[AgentEvent]) -> str | None:
+        """Write the items, then remember what they prove, and tell what is asked; how the agent exited, if it did."""
+        place = Place(link.followed.tab_id, link.followed.sandbox.task_id, link.source)
+        items: list[NewItem] = []
+        for event in batch:
+            if link.is_known(event):
+                continue
+            item = item_of(event, place, self.clock.now(), option=link.option_of(event, batch))
+            items += [] if item is None else [item]
         if items:
             await self.store.append(items)
-        exited = None
         for event in batch:
-            if isinstance(event, Received):
-                link.received.add(event.request_id)
-            elif isinstance(event, Replied):
-                link.replies[event.request_id] = event
-            elif isinstance(event, AgentExited):
-                exited = event.detail
+            link.take(event)
         link.has_progressed = True
         link.wake()
-        return exited
+        await self._tell_asked(link)
+        exits = [event.detail for event in batch if isinstance(event, AgentExited)]
+        return exits[0] if exits else None
 
-    def _item(self, followed: Followed, source: str, event: AgentEvent) -> NewItem | None:
-        body: dict[str, object]
-        if isinstance(event, Update):
-            kind, body = event.kind, dict(event.body)
-        elif isinstance(event, Gap):
-            kind = ItemKind.GAP
-            body = {"after": event.after, "before": event.event_id}
-        elif isinstance(event, AgentExited):
-            kind = ItemKind.ERROR
-            body = {"text": f"The agent stopped: {event.detail}"}
-        else:
-            return None
-        return NewItem(
-            tab_id=followed.tab_id,
-            task_id=followed.sandbox.task_id,
-            source=source,
-            event=f"{event.event_id}{':gap' if kind is ItemKind.GAP else ''}",
-            kind=kind.value,
-            body=body,
-            at=self.clock.now(),
-        )
+    async def _tell_asked(self, link: AgentLink) -> None:
+        """Tell what waits for an answer. What a store does not take is told again after the connection is made anew."""
+        for asked in link.untold():
+            fact = inputs.PermissionAsked(
+                link.followed.tab_id,
+                asked.request_id,
+                asked.permission_id,
+                asked.title,
+                tuple(asked.options),
+            )
+            await self.stepper.apply(link.followed.sandbox.task_id, fact)
+            link.told.add(asked.permission_id)
 
     async def _tell_lost(self, followed: Followed, reason: str) -> None:
         """Tell the task what was lost, until the store has taken it: its sandbox when the provider says so, else this session."""
@@ -298,9 +331,13 @@ class Links:
         try:
             if await self.tell_if_sandbox_lost(followed.sandbox):
                 return
-        except PortError as error:
-            reason = f"{reason}; its provider could not be asked: {error.reason}"
-        fact = SessionLost(followed.tab_id, followed.session_id, reason)
+        except (InvariantViolated, StoreError):
+            raise
+        except Exception as error:  # noqa: BLE001 - told below
+            # Also a bug in one provider's adapter: it must not keep the loss of the session from being told.
+            _LOG.exception("the provider of %s could not be asked", followed.sandbox.name)
+            reason = f"{reason}; its provider could not be asked: {error}"
+        fact = inputs.SessionLost(followed.tab_id, followed.sandbox.generation, followed.session, reason)
         await self.stepper.apply(followed.sandbox.task_id, fact)
 
     async def tell_if_sandbox_lost(self, sandbox: Sandbox) -> bool:
@@ -308,30 +345,13 @@ class Links:
         seen = await self.sites.of(sandbox).provider.observe(ref_of(sandbox))
         lost = seen.phase in (Phase.ABSENT, Phase.FAILED)
         if lost:
-            fact = SandboxLost(sandbox.name, f"The sandbox is {seen.phase.value}, says its provider.")
+            fact = inputs.SandboxLost(sandbox.name, f"The sandbox is {seen.phase.value}, says its provider.")
             await self.stepper.apply(sandbox.task_id, fact)
         return lost
 
 
-async def _pump(
-    stream: AgentStream, send: MemoryObjectSendStream[AgentEvent], broken: list[TaskdockError]
-) -> None:
-    """Read until the stream ends; how it broke is kept, since a task group would wrap it."""
-    async with send:
-        try:
-            while (event := await stream.receive()) is not None:
-                await send.send(event)
-        except PortError as error:
-            broken.append(error)
-
-
-async def _next_batch(receive: MemoryObjectReceiveStream[AgentEvent]) -> list[AgentEvent]:
-    """What has come, at least one event; empty when nothing more will."""
-    batch: list[AgentEvent] = []
-    try:
-        batch.append(await receive.receive())
-        while len(batch) < _BATCH_MAX:
-            batch.append(receive.receive_nowait())
-    except (anyio.EndOfStream, anyio.WouldBlock):
-        return batch
-    return batch
+def _is_broken_invariant(error: Exception) -> bool:
+    """Whether it is, or a group holds, what must never be caught."""
+    if isinstance(error, ExceptionGroup):
+        return error.subgroup(InvariantViolated) is not None
+    return isinstance(error, InvariantViolated)

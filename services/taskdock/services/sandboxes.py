@@ -5,7 +5,7 @@ Never: a retry; a phase that cannot lead where it should is an error for the cor
 Reads as: executors -> these -> ports.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 
 import anyio
 
@@ -34,17 +34,20 @@ def conversation_of(sandbox: Sandbox, tab_id: str, session: int, agent: str) -> 
 
 
 async def until(
-    provider: SandboxProvider, seen: Observation, wanted: Phase, on_wait: Callable[[str], Awaitable[None]]
+    provider: SandboxProvider,
+    seen: Observation,
+    wanted: Container[Phase],
+    on_wait: Callable[[str], Awaitable[None]],
 ) -> Observation:
-    """Look, with a growing pause, until the wanted phase is seen; the caller's deadline bounds it.
+    """Look, with a growing pause, until one of the wanted phases is seen; the caller's deadline bounds it.
 
     A provider can only be asked: its own events are hints at best. `failed`, and a phase that leads away, are errors.
     """
     pause = _PAUSE_SECONDS
-    while seen.phase is not wanted:
-        if seen.phase is Phase.FAILED:
+    while seen.phase not in wanted:
+        if seen.phase is Phase.FAILED and (Phase.RUNNING in wanted or Phase.STOPPED in wanted):
             raise Permanent(f"The sandbox failed: {seen.reason or 'its provider gives no reason'}")
-        if wanted is Phase.RUNNING and seen.phase in (Phase.ABSENT, Phase.DESTROYING):
+        if Phase.RUNNING in wanted and seen.phase in (Phase.ABSENT, Phase.DESTROYING):
             raise Transient(f"The sandbox is {seen.phase.value} while it should come up.")
         await on_wait(f"the sandbox is {seen.phase.value}")
         await anyio.sleep(seen.retry_after_seconds or pause)

@@ -9,7 +9,7 @@ cancelled, or when the scheduler drains. An outcome that the store cannot take n
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import anyio
@@ -21,7 +21,7 @@ from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported,
 from taskdock.core.intents import Intent, SendPrompt, Wake
 from taskdock.ports.intent_queue import IntentQueue
 from taskdock.services.execution import Execution, NotWanted, failure_of
-from taskdock.services.executors.catalogue import EXECUTORS
+from taskdock.services.executors.catalogue import EXECUTORS, Executor
 from taskdock.services.stepping import Decision
 from taskdock.services.tools import Tools
 
@@ -35,7 +35,7 @@ _IDLE_SECONDS_MAX = 60.0
 
 def _default_lanes() -> dict[str, int]:
     return {
-        "naming": 16, "agent": 8, "session": 32, "prompt": 1_000, "collect": 4, "release": 8, "clone": 4,
+        "naming": 16, "observe": 16, "agent": 8, "session": 32, "prompt": 1_000, "collect": 4, "release": 8, "clone": 4,
         "tell": 64, "wake": 1_000, "*": 4,
     }  # fmt: skip
 
@@ -57,8 +57,16 @@ class Lanes:
 
 @mutable(eq=False)
 class _Running:
+    """One execution. Its one scope ends it at its deadline, or before that when nobody wants it any more."""
+
     intent: Intent
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    wanted: bool = True
+
+    def stop(self) -> None:
+        """End it without an outcome."""
+        self.wanted = False
+        self.scope.cancel()
 
 
 @mutable(eq=False)
@@ -68,6 +76,11 @@ class Scheduler:
     queue: IntentQueue
     tools: Tools
     lanes: Lanes = field(factory=Lanes)
+    on_doubt: Callable[[], None] | None = None
+    """Called when the store failed a claim, which may have been written all the same; must not block."""
+    claiming: anyio.Lock = field(factory=anyio.Lock, init=False)
+    """Held from before a claim until what it took is noted; who holds it sees none half-way."""
+    executors: Mapping[type, Executor] = field(default=EXECUTORS)
     _running: dict[str, _Running] = field(factory=dict, init=False)
     _woken: anyio.Event = field(factory=anyio.Event, init=False)
     _draining: bool = field(default=False, init=False)
@@ -75,6 +88,16 @@ class Scheduler:
     def wake(self) -> None:
         """There may be something to claim or to cancel. Never blocks."""
         self._woken.set()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it claims nothing more."""
+        return self._draining
+
+    def executes(self, intent_id: str, issue: int) -> bool:
+        """Whether an execution of this claim is under way here."""
+        running = self._running.get(intent_id)
+        return running is not None and running.intent.issue == issue
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Recover what an earlier process left, then claim and run until drained."""
@@ -96,11 +119,14 @@ class Scheduler:
         """
         self._draining = True
         self.wake()
+        with anyio.move_on_after(_HAND_BACK_SECONDS_MAX):
+            async with self.claiming:
+                pass  # a claim under way gives back what it took
         with anyio.move_on_after(grace_seconds):
             while any(not isinstance(one.intent.body, SendPrompt | Wake) for one in self._running.values()):
                 await self._next_end()
         for one in list(self._running.values()):
-            one.scope.cancel()
+            one.stop()
         with anyio.move_on_after(_HAND_BACK_SECONDS_MAX):
             while self._running:
                 await self._next_end()
@@ -115,7 +141,7 @@ class Scheduler:
         change = decision.change
         for intent_id in change.cancelled:
             if intent_id in self._running:
-                self._running[intent_id].scope.cancel()
+                self._running[intent_id].stop()
         if change.ordered:
             self.wake()
 
@@ -124,23 +150,26 @@ class Scheduler:
         self._woken = anyio.Event()
         now = self.tools.clock.now()
         try:
-            claimed = await self._claim_now(now)
-            for intent in claimed:
-                if self._draining:
-                    await self.queue.release(intent.id, intent.issue)
-                    continue
-                self._running[intent.id] = _Running(intent)
-                group.start_soon(self._execute, self._running[intent.id], name=intent.id)
+            async with self.claiming:
+                claimed = await self._claim_now(now)
+                for intent in claimed:
+                    if self._draining:
+                        await self.queue.release(intent.id, intent.issue)
+                        continue
+                    self._running[intent.id] = _Running(intent)
+                    group.start_soon(self._execute, self._running[intent.id], name=intent.id)
             if not claimed and not self._draining:
                 await self._sleep(now)
         except StoreError:
             _LOG.exception("the store could not be asked for intents; trying again")
+            if self.on_doubt is not None:
+                self.on_doubt()
             await anyio.sleep(_STORE_PAUSE_SECONDS_MAX)
 
     async def _claim_now(self, now: datetime) -> list[Intent]:
         for intent_id in await self.queue.cancelled():
             if intent_id in self._running:
-                self._running[intent_id].scope.cancel()
+                self._running[intent_id].stop()
         counts: dict[str, int] = {}
         for one in self._running.values():
             counts[one.intent.lane] = counts.get(one.intent.lane, 0) + 1
@@ -158,22 +187,21 @@ class Scheduler:
     async def _execute(self, running: _Running) -> None:
         """Run one intent to an outcome and report it; what was cancelled or drained is handed back instead."""
         intent = running.intent
-        outcome: Outcome | None = None
         try:
-            with running.scope:
-                outcome = await self._outcome(intent)
-            await self._finish(intent, outcome)
+            await self._finish(intent, await self._outcome(running))
         finally:
             if self._running.get(intent.id) is running:
                 del self._running[intent.id]
             self.wake()
 
-    async def _outcome(self, intent: Intent) -> Outcome | None:
+    async def _outcome(self, running: _Running) -> Outcome | None:
         """The outcome; None when nobody wants it any more."""
+        intent = running.intent
         execution = Execution(intent, self.tools.stepper, anyio.current_time)
-        with anyio.CancelScope(deadline=self._deadline_at(intent)):
+        running.scope.deadline = self._deadline_at(intent)
+        with running.scope:
             try:
-                value = await EXECUTORS[type(intent.body)](intent.body, execution, self.tools)
+                value = await self.executors[type(intent.body)](intent.body, execution, self.tools)
             except NotWanted:
                 return None
             except PortError as error:
@@ -190,6 +218,9 @@ class Scheduler:
                     FailureClass.PERMANENT, f"bug: {type(error).__name__} in {type(intent.body).__name__}"
                 )
             return Succeeded(value)
+        return self._too_late(intent) if running.wanted else None
+
+    def _too_late(self, intent: Intent) -> Failed:
         seconds = self.tools.stepper.figures.of(intent.body).deadline_seconds
         return Failed(FailureClass.DEADLINE, f"It did not end within {seconds:g} s over all attempts.")
 

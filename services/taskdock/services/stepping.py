@@ -17,11 +17,16 @@ from taskdock.core.inputs import Failed, FailureClass, OutcomeReported
 from taskdock.core.intents import Figures
 from taskdock.ports.clock import Clock
 from taskdock.ports.store import BranchHeld, Commit, CommitResult, Committed, IdempotencyKey, KeyUsed, Store
+from taskdock.services.capacity import Capacity
 
 _RecordT = TypeVar("_RecordT", bound=Record)
 
 _TRIES_MAX = 100
 """Of one input against other writers; each lost try means that another one won."""
+
+
+_ADDS_WORK = (inputs.CreateTask, inputs.OpenTab, inputs.SendMessage, inputs.AddRepo)
+"""Commands that a full workspace refuses; those that end or mend something are always taken."""
 
 
 @frozen
@@ -86,6 +91,8 @@ class Stepper:
     clock: Clock
     figures: Figures
     listeners: list[Listener] = field(factory=list)
+    capacity: Capacity | None = None
+    """Bounds what a request may add; None for no bound."""
 
     async def apply(self, boundary: str, input_: inputs.Input) -> Applied:
         """Feed one input to one boundary; raises CommandRejected for a command that does not fit."""
@@ -104,13 +111,23 @@ class Stepper:
     async def submit(self, commands: Sequence[tuple[str, inputs.Input]], keyed: Keyed | None) -> Applied:
         """Feed a request's commands to their boundaries in one transaction, with the answer that its key repeats.
 
-        What became of the first is returned. Raises CommandRejected, or KeyWasUsed when the key has an answer.
+        What became of the first is returned. Raises CommandRejected (CapacityExceeded when the workspace has too much
+        waiting), or KeyWasUsed when the key has an answer.
         """
-        for _ in range(_TRIES_MAX):
-            decisions = [await self._decide(boundary, command) for boundary, command in commands]
+        admitted = self.capacity is None
+        for tried in range(_TRIES_MAX):
+            decisions = [
+                self._begin(boundary, command)
+                if isinstance(command, inputs.CreateTask) and not tried
+                else await self._decide(boundary, command)
+                for boundary, command in commands
+            ]
             changes = tuple(one.change for one in decisions if one.change.ignored is None)
             if not changes and keyed is None:
                 return Applied(decisions[0], None)
+            if not admitted:
+                await self._admit(commands[0][1], decisions[0])
+                admitted = True
             key = None if keyed is None else keyed.with_answer(decisions[0])
             result = await self.store.commit(Commit(changes, key))
             if isinstance(result, Committed):
@@ -121,6 +138,15 @@ class Stepper:
             if isinstance(result, BranchHeld):
                 raise _taken(result)
         raise StaleVersion(f"The request was overtaken {_TRIES_MAX} times by other changes; send it again.")
+
+    async def _admit(self, command: inputs.Input, decision: Decision) -> None:
+        if self.capacity is not None and isinstance(command, _ADDS_WORK) and decision.change.ignored is None:
+            await self.capacity.admit(decision.change.workspace)
+
+    def _begin(self, boundary: str, command: inputs.CreateTask) -> Decision:
+        """Decide on a task that nobody can know yet, without looking for it; the commit refuses if it is there."""
+        slice_ = Slice(boundary, workspace="")
+        return Decision(slice_, task_boundary.step(slice_, command, self.clock.now(), self.figures))
 
     async def _decide(self, boundary: str, input_: inputs.Input) -> Decision:
         """Load the boundary and ask its own `step`; boundary ids say which one it is."""

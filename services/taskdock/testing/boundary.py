@@ -24,6 +24,7 @@ from taskdock.core.history import HistoryEvent
 from taskdock.core.inputs import Input, Outcome, OutcomeReported
 from taskdock.core.intents import Figures, Intent
 from taskdock.core.message import Message, MessageStatus, MessageText
+from taskdock.core.reader import DraftText, ReadMarker
 
 FINAL = (MessageStatus.DELIVERED, MessageStatus.FAILED, MessageStatus.WITHDRAWN)
 """Messages that a store does not load again, so that a step costs the same after a thousand of them."""
@@ -166,9 +167,11 @@ class Boundary:
 
 def _check_plain(event: HistoryEvent) -> None:
     """History is written and shown, never loaded: its data must survive as JSON, and its texts as UTF-8."""
-    if json.loads(encode(event).encode())["data"] != dict(event.data):
+    if json.loads(encode(event).encode()).get("data", {}) != dict(event.data):
         raise InvariantViolated(f"{event!r} holds what JSON does not")
 
 
 def _stays_behind(record: Record) -> bool:
-    return isinstance(record, MessageText) or (isinstance(record, Message) and record.status in FINAL)
+    if isinstance(record, MessageText | ReadMarker | DraftText):
+        return True
+    return isinstance(record, Message) and record.status in FINAL

@@ -6,7 +6,18 @@ from typing import Any
 import pytest
 
 from taskdock.adapters.agent import acp
-from taskdock.ports.agent import AgentEvent, AgentExited, ItemKind, Received, Replied, StopReason, Update
+from taskdock.core.inputs import PermissionOption
+from taskdock.ports.agent import (
+    AgentEvent,
+    AgentExited,
+    ItemKind,
+    PermissionAnswered,
+    PermissionAsked,
+    Received,
+    Replied,
+    StopReason,
+    Update,
+)
 
 Message = dict[str, Any]
 
@@ -23,16 +34,16 @@ def update(kind: str, **fields: object) -> AgentEvent | None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "item"),
-    [
-        ("agent_message_chunk", ItemKind.TEXT),
-        ("agent_thought_chunk", ItemKind.THOUGHT),
-        ("user_message_chunk", ItemKind.USER),
-    ],
+    ("kind", "item"), [("agent_message_chunk", ItemKind.TEXT), ("agent_thought_chunk", ItemKind.THOUGHT)]
 )
 def test_text_keeps_its_kind(kind: str, item: ItemKind) -> None:
-    """Words of the agent, its thoughts, and replayed words of the user stay apart."""
+    """Words of the agent and its thoughts stay apart."""
     assert update(kind, content={"type": "text", "text": "hi"}) == Update(7, item, {"text": "hi"})
+
+
+def test_echo_of_the_user_is_no_item() -> None:
+    """The user's words are in the transcript since they were sent; an agent that repeats them adds nothing."""
+    assert update("user_message_chunk", content={"type": "text", "text": "hi"}) is None
 
 
 def test_other_content_is_named() -> None:
@@ -61,6 +72,76 @@ def test_tool_call_update_holds_what_changed() -> None:
     """An update of a tool call has only what changed: what is absent, or null, stays as it was."""
     event = update("tool_call_update", toolCallId="c1", status="completed", title=None)
     assert event == Update(7, ItemKind.TOOL_CALL_UPDATE, {"id": "c1", "status": "completed"})
+
+
+def diff(path: str, old: str | None, new: str) -> Message:
+    """Make the content of a tool call that shows a change."""
+    return {"type": "diff", "path": path, "oldText": old, "newText": new}
+
+
+def test_diffs_are_items_of_their_own() -> None:
+    """Each diff of a tool call comes after it as an item; the call names it by its path, and keeps its other content."""
+    words = {"type": "content", "content": {"type": "text", "text": "done"}}
+    content = [diff("/a", None, "x"), words, diff("/b", "y", "z")]
+    fields = {"sessionUpdate": "tool_call_update", "toolCallId": "c1", "content": content}
+    message = {"method": "session/update", "params": {"update": fields}}
+    shown = [{"type": "diff", "path": "/a"}, words, {"type": "diff", "path": "/b"}]
+    both = {"id": "c1", "is_cut": False}
+    assert acp.Reader("").events(7, message) == [
+        Update(7, ItemKind.TOOL_CALL_UPDATE, {"id": "c1", "content": shown}),
+        Update(7, ItemKind.DIFF, {"text": "/a", "path": "/a", "old": None, "new": "x", **both}, part=1),
+        Update(7, ItemKind.DIFF, {"text": "/b", "path": "/b", "old": "y", "new": "z", **both}, part=2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(None, "x" * 200_000), ("x" * 200_000, ""), ("x" * 200_000, "x" * 200_000)]
+)
+def test_long_diff_is_cut(old: str | None, new: str) -> None:
+    """A diff keeps a bounded part of each side, and says so."""
+    fields = {"sessionUpdate": "tool_call", "toolCallId": "c1", "content": [diff("/a", old, new)]}
+    _, item = acp.Reader("").events(7, {"method": "session/update", "params": {"update": fields}})
+    assert isinstance(item, Update)
+    assert item.body["is_cut"] is True
+    assert len(item.body["old"] or "") == min(len(old or ""), 100_000)
+    assert len(item.body["new"]) == min(len(new), 100_000)
+
+
+def test_permission_is_an_event_of_its_turn() -> None:
+    """What is asked has an id of the tab, the prompt that it belongs to, its options, its call and that call's diffs."""
+    options = [
+        {"optionId": "once", "name": "Yes", "kind": "allow_once"},
+        {"optionId": "no"},
+        {"name": "odd"},
+        5,
+    ]
+    call = {"toolCallId": "c1", "title": "Write", "kind": "edit", "content": [diff("/a", None, "x")]}
+    params = {"number": 3, "prompt": "msg-1", "toolCall": call, "options": options}
+    offered = (PermissionOption("once", "Yes", "allow_once"), PermissionOption("no", "no", ""))
+    shown = {"id": "c1", "title": "Write", "kind": "edit", "content": [{"type": "diff", "path": "/a"}]}
+    asked, change = acp.Reader("", "g1-s2-").events(7, {"method": "_taskdock/asked", "params": params})
+    assert asked == PermissionAsked(7, "g1-s2-3", "msg-1", "Write", offered, shown)
+    assert isinstance(change, Update)
+    assert (change.kind, change.part) == (ItemKind.DIFF, 1)
+
+
+@pytest.mark.parametrize("option", ["once", None])
+def test_answer_is_an_event(option: str | None) -> None:
+    """The end of what was asked names it as it was named, with what was chosen."""
+    params = {"number": 3, "prompt": "msg-1", "option": option}
+    event = acp.Reader("", "g1-s2-").event(7, {"method": "_taskdock/answered", "params": params})
+    assert event == PermissionAnswered(7, "g1-s2-3", "msg-1", option)
+
+
+def test_permission_without_a_name_can_be_asked_for() -> None:
+    """An agent that says nothing of what it asks for, or says it at great length, is still shown."""
+    nameless = read({"method": "_taskdock/asked", "params": {"number": 1, "prompt": "m"}})
+    assert isinstance(nameless, PermissionAsked)
+    assert (nameless.title, nameless.options) == ("Something that the agent gives no name", ())
+    params = {"number": 1, "prompt": "m", "toolCall": {"title": "x" * 5000}}
+    lengthy = read({"method": "_taskdock/asked", "params": params})
+    assert isinstance(lengthy, PermissionAsked)
+    assert len(lengthy.title) == 1000
 
 
 @pytest.mark.parametrize(
@@ -134,7 +215,7 @@ def test_exit_tells_the_last_words() -> None:
 
 
 def test_refused_permission_is_shown() -> None:
-    """The user learns which permission the agent asked for; other requests of the agent are between us and it."""
+    """The user learns which permission was refused outside of a turn; other requests of the agent are between us and it."""
     refused = {"method": "session/request_permission", "title": "rm -rf"}
     event = read({"method": "_taskdock/refused", "params": refused})
     assert isinstance(event, Update)
@@ -150,6 +231,8 @@ def test_refused_permission_is_shown() -> None:
         {"method": "session/update", "params": {"update": "x"}},
         {"method": "session/update", "params": {"update": {"sessionUpdate": "available_commands_update"}}},
         {"method": "session/update", "params": [1]},
+        {"method": "session/update", "params": {"update": {"sessionUpdate": ["odd"]}}},
+        {"method": "session/update", "params": {"update": {"sessionUpdate": {"odd": 1}}}},
         {"method": "_taskdock/received", "params": {"id": 5}},
         {"method": "_taskdock/repeated", "params": {"id": "msg-1"}},
         {"method": "_taskdock/broken_line", "params": {"from": "server"}},

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from taskdock.adapters.agent.catalogue import AGENTS, DEMO, AgentSpec, Catalogue, own_file
+from taskdock.adapters.agent import inside
+from taskdock.adapters.agent.catalogue import AGENTS, DEMO, RELAY_FILES, AgentSpec, Catalogue
 from taskdock.adapters.agent.fetch import Program
 from taskdock.core.errors import Permanent
 from taskdock.ports.sandbox import ProgramFile
@@ -118,13 +119,31 @@ def test_launcher_finds_another_python(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (127, "there is no python3 in this sandbox\n")
 
 
-@pytest.mark.parametrize("name", ["relay.py", "demo_agent.py"])
-def test_script_runs_on_an_older_python(name: str) -> None:
-    """What is run by the sandbox's Python keeps to the syntax of 3.9 and to the standard library."""
-    tree = ast.parse((own_file(name).content or b"").decode(), feature_version=(3, 9))
-    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    imported |= {
-        alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
-    }
-    assert {module.partition(".")[0] for module in imported if module} <= sys.stdlib_module_names
+SCRIPTS = (*RELAY_FILES, *DEMO.files)
+
+
+def imported_by(tree: ast.Module) -> set[str]:
+    """Every module that a script imports, also where it is for types only."""
+    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            is_package = node.module.endswith(".inside")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if is_package else {node.module}
+    return found
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.path)
+def test_script_runs_on_an_older_python(script: ProgramFile) -> None:
+    """What is run by the sandbox's Python keeps to the syntax of 3.9, to the standard library and to what is shipped."""
+    imported = imported_by(ast.parse((script.content or b"").decode(), feature_version=(3, 9)))
+    ours = {module for module in imported if module.startswith("taskdock.")}
+    shipped = {file.path for file in SCRIPTS}
+    assert {f".taskdock/bin/{module.replace('.', '/')}.py" for module in ours} <= shipped
+    assert {module.partition(".")[0] for module in imported - ours} <= sys.stdlib_module_names
     assert "__future__" in imported
+
+
+def test_all_that_runs_inside_is_shipped() -> None:
+    """No module of `inside` is forgotten."""
+    there = {path.name for path in Path(inside.__file__ or "").parent.glob("*.py")} - {"__init__.py"}
+    assert {Path(file.path).name for file in SCRIPTS} == {*there, "relay.py", "demo_agent.py"}

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from shipped import ship
 from taskdock.adapters.agent import relay
+from taskdock.adapters.agent.catalogue import RELAY_FILES
 
-SCRIPT = str(Path(relay.__file__))
 ODD = str(Path(__file__).resolve().parents[2] / "odd_agent.py")
 SECONDS_MAX = 20.0
 
@@ -23,9 +24,9 @@ Message = dict[str, Any]
 class Relayed:
     """A relay with an agent behind it, and the server's end of both pipes."""
 
-    def __init__(self, *agent: str) -> None:
+    def __init__(self, folder: Path, *agent: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-S", "-E", SCRIPT, *agent],
+            [sys.executable, "-S", "-E", str(folder / "relay.py"), *agent],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -88,12 +89,18 @@ Start = Callable[..., Relayed]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def folder(tmp_path: Path) -> Path:
+    """Where the relay lies, as it does in a sandbox."""
+    return ship(tmp_path, RELAY_FILES)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
     """Start relays with an odd agent, or with the command line given, and close them."""
     started: list[Relayed] = []
 
     def one(way: str = "", *argv: str) -> Relayed:
-        started.append(Relayed(*(argv or ("{python}", "-S", "-E", ODD, way))))
+        started.append(Relayed(folder, *(argv or ("{python}", "-S", "-E", ODD, way))))
         return started[-1]
 
     yield one
@@ -274,8 +281,8 @@ def test_end_is_sure(start: Start, way: str, how: str) -> None:
     assert one.until(method="_taskdock/exited")
 
 
-def test_placeholders_name_the_interpreter_and_the_folder(start: Start) -> None:
+def test_placeholders_name_the_interpreter_and_the_folder(start: Start, folder: Path) -> None:
     """`{python}` and `{bin}` in an agent's command line become the relay's interpreter and folder."""
     one = start("", "{python}", "-c", "import sys; sys.exit(sys.argv[1])", "{python} {bin}")
-    expected = f"{sys.executable} {Path(SCRIPT).parent}\n"
+    expected = f"{sys.executable} {folder}\n"
     assert one.read()["params"] == {"code": 1, "stderr": expected}

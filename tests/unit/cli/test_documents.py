@@ -43,6 +43,7 @@ def test_listed_records_have_the_promised_keys(stage: Stage) -> None:
     runs = {
         "task": stage.taskdock("task", "list", "--json").document["tasks"],
         "repo": stage.taskdock("repo", "list", "--json").document["repos"],
+        "message": stage.taskdock("message", "list", task, "--json").document["messages"],
         "event": stage.taskdock("history", "--json").document["events"],
         "item": stage.taskdock("transcript", task, "--json").document["items"],
     }
@@ -55,7 +56,7 @@ def test_a_shown_task_has_its_tabs_and_actions(stage: Stage) -> None:
     """Alone, a task and its tabs say what may be asked of them."""
     shown = stage.taskdock("task", "show", created(stage), "--json").document
     assert set(shown) == promised("task") | also_promised("task")
-    assert shown["available_actions"] == ["kill", "open_tab"]
+    assert shown["available_actions"] == ["stop", "archive", "kill", "open_tab", "rename"]
     (tab,) = shown["tabs"]
     assert set(tab) == promised("tab") | also_promised("tab")
     assert stage.taskdock("tab", "list", shown["id"], "--json").document == {"tabs": [tab]}
@@ -82,7 +83,8 @@ def test_a_problem_has_the_promised_keys(stage: Stage) -> None:
         stage.taskdock("--json", "task", "create", "x"),
         stage.taskdock("task", "retry", created(stage), "--json"),
     ]
-    keys = {"code", "message", "exit_code", "status", "available_actions", "field", "retry_after_seconds"}
+    keys = {"code", "message", "exit_code", "status", "available_actions", "record_id", "field"}
+    keys |= {"retry_after_seconds"}
     assert [set(run.problem) for run in problems] == [keys] * 4
     assert [run.code for run in problems] == [run.problem["exit_code"] for run in problems] == [3, 2, 2, 4]
     assert [run.problem["code"] for run in problems] == [
@@ -93,4 +95,4 @@ def test_a_problem_has_the_promised_keys(stage: Stage) -> None:
     ]
     assert problems[1].problem["field"] == "prompt"
     assert problems[3].problem["status"] == "running"
-    assert problems[3].problem["available_actions"] == ["kill", "open_tab"]
+    assert problems[3].problem["available_actions"] == ["stop", "archive", "kill", "open_tab", "rename"]

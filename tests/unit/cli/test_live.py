@@ -4,12 +4,12 @@ import pytest
 from attrs import evolve
 
 from taskdock.adapters.entry.cli.live import Live, Row, RowStatus, Taken, note_of, take
-from taskdock.core.history import HistoryKind
+from taskdock.core.history import HistoryEvent, HistoryKind
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.step import Step
-from taskdock.ports.store import Item, Snapshot, Versioned
-from taskdock.services.feed import RecordChanged, Seen, Spoken
+from taskdock.ports.store import Item, Snapshot, StoredEvent, Versioned
+from taskdock.services.feed import Happened, RecordChanged, Seen, Spoken
 from unit.cli.story import T0, TAB, TASK, UP, Event, at, happened, told
 
 
@@ -141,6 +141,109 @@ def test_a_kill_has_rows_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("way", "last", "kind"),
+    [
+        ("stopping", "stop", HistoryKind.TASK_STOPPED),
+        ("archiving", "destroy", HistoryKind.TASK_ARCHIVED),
+        ("killing", "destroy", HistoryKind.TASK_KILLED),
+    ],
+)
+def test_each_way_out_has_rows_of_its_own(way: str, last: str, kind: HistoryKind) -> None:
+    """The steps of a stop, an archive and a kill take the place of what was before, and end with their event."""
+    leave: list[Event] = [
+        (9.0, HistoryKind.TASK_STEP_STARTED, {"step": f"{way}/settle"}),
+        (9.5, HistoryKind.TASK_STEP_STARTED, {"step": f"{way}/wake"}),
+        (9.7, HistoryKind.TASK_STEP_STARTED, {"step": f"{way}/collect"}),
+        (10.0, HistoryKind.TASK_STEP_STARTED, {"step": f"{way}/{last}"}),
+        (12.0, kind, {"head": None, "branch": "fix-it"}),
+    ]
+    live, lines = told([*UP, *leave])
+    assert [(row.name, row.status.value) for row in live.rows] == [
+        (f"{way}/settle", "done"),
+        (f"{way}/wake", "done"),
+        (f"{way}/collect", "done"),
+        (f"{way}/{last}", "done"),
+    ]
+    assert lines[-1].split() == [f"{way}/{last}", "2.0", "s"]
+
+
+def test_an_archive_takes_the_place_of_a_stop() -> None:
+    """What overtakes shows its own steps alone."""
+    live, _ = told(
+        [
+            *UP,
+            (9.0, HistoryKind.TASK_STEP_STARTED, {"step": "stopping/settle"}),
+            (9.5, HistoryKind.TASK_STEP_STARTED, {"step": "archiving/settle"}),
+        ]
+    )
+    assert [row.name for row in live.rows] == ["archiving/settle"]
+
+
+@pytest.mark.parametrize("kind", [HistoryKind.TASK_RESUMED, HistoryKind.TASK_UNARCHIVED])
+def test_a_task_that_goes_on_shows_the_steps_that_are_left(kind: HistoryKind) -> None:
+    """Resumed or unarchived, only the step it goes on from and those after it are there."""
+    events: list[Event] = [
+        *UP,
+        (9.0, HistoryKind.TASK_STEP_STARTED, {"step": "stopping/settle"}),
+        (9.5, HistoryKind.TASK_STOPPED, {"head": None, "branch": "fix-it"}),
+        (20.0, kind, {}),
+        (20.0, HistoryKind.TASK_STEP_STARTED, {"step": "init_create_sandbox/create"}),
+    ]
+    live, _ = told(events)
+    assert [(row.name, row.status.value) for row in live.rows] == [
+        ("init_create_sandbox", "working"),
+        ("init_ensure_agent", "waiting"),
+        ("init_create_session", "waiting"),
+    ]
+
+
+def test_a_sandbox_that_is_lost_and_replaced_is_shown_as_it_happens() -> None:
+    """The look has a row, the loss a line, and the steps that are done again begin again."""
+    lost: list[Event] = [
+        (30.0, HistoryKind.TASK_STEP_STARTED, {"step": "running/observe"}),
+        (35.0, HistoryKind.SANDBOX_LOST, {"sandbox": "td-1", "head": "1a2b3c4d5e", "work_owed": True}),
+        (35.0, HistoryKind.TASK_STEP_STARTED, {"step": "init_create_sandbox/destroy"}),
+    ]
+    live, lines = told([*UP, *lost])
+    assert [(row.name, row.status.value) for row in live.rows] == [
+        ("init_enqueue_provision", "done"),
+        ("init_ensure_name", "done"),
+        ("init_create_sandbox", "working"),
+        ("init_ensure_agent", "waiting"),
+        ("init_create_session", "waiting"),
+    ]
+    assert (
+        "the sandbox was lost: it is gone; the work up to 1a2b3c4 is kept, what came after it may be lost"
+        in lines
+    )
+
+
+def test_a_look_that_finds_the_sandbox_ends_its_row() -> None:
+    """It was there all along: the row of the look is done, and nothing is done again."""
+    looked: list[Event] = [
+        (30.0, HistoryKind.TASK_STEP_STARTED, {"step": "running/observe"}),
+        (31.0, HistoryKind.TASK_RUNNING, {}),
+    ]
+    live, lines = told([*UP, *looked])
+    assert [row.status.value for row in live.rows] == ["done"] * 6
+    assert lines[-1].split() == ["running/observe", "1.0", "s"]
+
+
+def test_what_an_agent_asks_is_told_with_what_answers_it() -> None:
+    """The question, the command to type, and then the answer."""
+    asked = HistoryEvent(
+        HistoryKind.PERMISSION_ASKED, T0, "tab-1", {"permission": "ask-1", "title": "Run make"}
+    )
+    taken = take(told(UP)[0], Happened(0, StoredEvent(10, "task-1", asked)))
+    assert [line.text for line in taken.lines] == [
+        "the agent asks for a permission: Run make (taskdock task allow tab-1, or task reject)"
+    ]
+    for option, said in (("yes", "the permission was answered: yes"), (None, "the permission was not given")):
+        answered: Event = (40.0, HistoryKind.PERMISSION_ANSWERED, {"permission": "ask-1", "option": option})
+        assert [line.text for line in take(taken.live, happened(11, answered)).lines] == [said]
+
+
 def test_an_event_that_was_taken_changes_nothing() -> None:
     """History and feed may overlap: the same event again, or an older one, says nothing and moves nothing."""
     live, _ = told(UP)
@@ -212,6 +315,8 @@ def test_a_turn_that_completed_needs_no_line() -> None:
         (Step("init_create_sandbox/create", 1, T0, progress="fetching, 43 %"), "fetching, 43 %"),
         (Step("init_create_sandbox/create", 1, T0, waits_for="lane sandbox:x"), "waits for lane sandbox:x"),
         (Step("init_create_sandbox/create", 1, T0), ""),
+        (Step("init_create_sandbox/observe", 1, T0), "looking for the sandbox"),
+        (Step("init_create_sandbox/destroy", 1, T0, progress="2 of 3"), "2 of 3"),
         (Step("init_ensure_agent", 1, T0, progress="of another step"), ""),
     ],
 )

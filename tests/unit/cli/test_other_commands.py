@@ -124,7 +124,10 @@ def test_a_tab_that_fails_ends_in_1_and_is_retried(stage: Stage, task: str) -> N
     tab = run.out.strip()
     assert stage.taskdock("tab", "retry", tab).code == 0
     again = stage.taskdock("tab", "retry", tab, "--json")
-    assert (again.code, again.problem["available_actions"]) == (4, ["close", "send"])
+    assert (again.code, again.problem["available_actions"]) == (
+        4,
+        ["close", "send", "set_model", "rename"],
+    )
 
 
 def test_close_closes(stage: Stage, task: str) -> None:

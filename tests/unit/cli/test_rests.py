@@ -49,10 +49,21 @@ def live(
         ),
         (
             live(message=evolve(MESSAGE, at="withdrawn")),
-            Rest(ok=False, reason="the message was withdrawn: its tab was closed"),
+            Rest(ok=False, reason="the message was withdrawn"),
         ),
         (live(FAILED), Rest(ok=False, reason="no such agent")),
         (live(KILLED), Rest(ok=False, reason="the task was killed")),
+        (live(evolve(TASK, at="stopped")), Rest(ok=False, reason="the task was stopped")),
+        (live(evolve(TASK, at="archived")), Rest(ok=False, reason="the task was archived")),
+        (live(evolve(TASK, at="stopping/settle")), None),
+        (live(evolve(TASK, at="running/observe")), None),
+        (
+            live(message=evolve(MESSAGE, at="queued"), tab=evolve(TAB, held=True)),
+            Rest(
+                ok=False,
+                reason="the message waits: a turn before it did not complete, so the queue is held",
+            ),
+        ),
         (live(tab=evolve(TAB, at="error/session", failure=FAILURE)), Rest(ok=False, reason="no such agent")),
         (live(tab=evolve(TAB, at="closed")), Rest(ok=False, reason="the tab was closed")),
     ],
@@ -97,6 +108,46 @@ def test_a_kill_rests_when_the_task_is_killed_or_stuck(task: Task, rest: Rest | 
     assert rests.of_kill(live(task)) == rest
 
 
+@pytest.mark.parametrize(
+    ("rule", "way", "wanted", "instead"),
+    [
+        (rests.of_stop, "stopping/collect", "stopped", "running"),
+        (rests.of_stop, "stopping/wake", "stopped", "archiving/settle"),
+        (rests.of_archive, "archiving/destroy", "archived", "init_enqueue_provision"),
+        (rests.of_archive, "archiving/settle", "archived", "killing/settle"),
+        (rests.of_kill, "killing/wake", "killed", "running"),
+    ],
+)
+def test_leaving_rests_where_it_leads_or_when_it_is_overtaken(
+    rule: rests.Rule, way: str, wanted: str, instead: str
+) -> None:
+    """On the way it goes on; what was wanted is good; an error, and what somebody else asked for, end the wait too."""
+    assert rule(live(evolve(TASK, at=way))) is None
+    assert rule(live(evolve(TASK, at=wanted))) == OK
+    failed = evolve(TASK, at=f"error/{way}", failure=FAILURE)
+    assert rule(live(failed)) == Rest(ok=False, reason="no such agent")
+    status = instead.partition("/")[0]
+    assert rule(live(evolve(TASK, at=instead))) == Rest(ok=False, reason=f"the task is {status} instead")
+
+
+@pytest.mark.parametrize(
+    ("given", "rest"),
+    [
+        (live(tab=evolve(TAB, turn=Turn("cancelling", "message-1", T0))), None),
+        (live(tab=evolve(TAB, turn=Turn("running", "message-2", T0))), OK),
+        (live(tab=TAB), OK),
+        (live(tab=evolve(TAB, turn=Turn("running", "message-1", T0)), ends={"message-1": "cancelled"}), OK),
+        (
+            live(FAILED, tab=evolve(TAB, turn=Turn("running", "message-1", T0))),
+            Rest(ok=False, reason="no such agent"),
+        ),
+    ],
+)
+def test_a_cancel_rests_when_the_turn_is_over(given: Live, rest: Rest | None) -> None:
+    """However it ended: that is what was asked for."""
+    assert rests.of_turn("message-1", "tab-1")(given) == rest
+
+
 RUNNING_TURN = evolve(TAB, turn=Turn("running", "message-1", T0))
 QUEUED = evolve(MESSAGE, at="queued")
 
@@ -109,6 +160,10 @@ QUEUED = evolve(MESSAGE, at="queued")
         (live(evolve(TASK, at="init_ensure_agent")), None),
         (live(evolve(TASK, at="killing/settle")), None),
         (live(KILLED), OK),
+        (live(evolve(TASK, at="stopped"), message=QUEUED), OK),
+        (live(evolve(TASK, at="archived")), OK),
+        (live(evolve(TASK, at="archiving/collect")), None),
+        (live(evolve(TASK, at="running/observe")), OK),
         (live(FAILED), Rest(ok=False, reason="no such agent")),
         (live(tab=RUNNING_TURN), None),
         (live(tab=evolve(TAB, at="pending_session_create")), None),

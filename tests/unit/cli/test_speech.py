@@ -64,6 +64,13 @@ def test_a_plan_that_says_nothing_new_is_silent() -> None:
     assert said == "[ ] Step 1\nBegin\n"
 
 
+def test_a_diff_names_its_file_as_the_repository_does() -> None:
+    """Where the checkout is, nobody needs to know; a path that is in none is shown as it is."""
+    path = "/srv/td-1/home/checkout/notes/a.md"
+    assert spoken(item("diff", text=path, path=path, old=None, new="x")) == "± notes/a.md\n"
+    assert spoken(item("diff", text="b.md", path="b.md", old="", new="x")) == "± b.md\n"
+
+
 def test_a_gap_is_told() -> None:
     """What was lost is said to be lost."""
     assert spoken(item("gap", after=1, before=9)) == "(something was said here that could not be kept)\n"

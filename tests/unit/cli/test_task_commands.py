@@ -300,5 +300,5 @@ def test_show_says_why_a_task_failed(stage: Stage) -> None:
     task = stage.taskdock("task", "create", "--repo", REMOTE, "x").out.strip()
     lines = stage.taskdock("task", "show", task).out.splitlines()
     assert "failed in init_ensure_agent, attempt 1 (permanent): no such agent" in lines
-    assert "a retry checks the sandbox, then starts the agent again" in lines
+    assert "a retry looks at the sandbox, then goes on from what it finds" in lines
     assert lines[lines.index("  | line 1") + 1] == "  | �[2Jline 2"

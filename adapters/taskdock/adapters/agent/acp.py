@@ -6,14 +6,20 @@ Reads as: sandbox_agent.py -> requests made here; stream.py -> events read here.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from attrs import define, frozen
 
-from taskdock.ports.agent import AgentEvent, AgentExited, ItemKind, Received, Replied, StopReason, Update
-
-Message = Mapping[str, Any]
+from taskdock.adapters.agent.items import item_of, permission_answered, permission_asked, tool_call_diffs
+from taskdock.adapters.agent.shapes import Message, mapping, text
+from taskdock.ports.agent import (
+    AgentEvent,
+    AgentExited,
+    ItemKind,
+    Received,
+    Replied,
+    StopReason,
+    Update,
+)
 
 BODY_BYTES_MAX = 2 << 20
 """What the server takes in one request, encoded; above it answers 413."""
@@ -24,19 +30,14 @@ INITIALIZE: Message = {
     "clientInfo": {"name": "taskdock", "version": "1"},
 }
 
+ANSWER = "_taskdock/answer"
 CLOSE = "_taskdock/close"
 FENCE = "_taskdock/fence"
+SESSION = "_taskdock/session"
 
 _REQUEST_CANCELLED = -32800
 _STOPS = {"end_turn": StopReason.COMPLETED, "cancelled": StopReason.CANCELLED}
 """Every other stop reason (a limit reached, a refusal) is a turn that did not do what was asked."""
-
-_TEXTS = {
-    "agent_message_chunk": ItemKind.TEXT,
-    "agent_thought_chunk": ItemKind.THOUGHT,
-    "user_message_chunk": ItemKind.USER,
-}
-_TOOL_CALL_DEFAULTS: Message = {"title": "", "kind": "other", "status": "pending", "content": []}
 
 
 @frozen
@@ -58,9 +59,9 @@ def notification(method: str, params: Message) -> bytes:
     return _encode({"jsonrpc": "2.0", "method": method, "params": params})
 
 
-def prompt(request_id: str, session_id: str, text: str) -> bytes:
+def prompt(request_id: str, session_id: str, words: str) -> bytes:
     """Encode the prompt of one turn."""
-    content = [{"type": "text", "text": text}]
+    content = [{"type": "text", "text": words}]
     return request(request_id, "session/prompt", {"sessionId": session_id, "prompt": content})
 
 
@@ -68,12 +69,12 @@ def received_id(message: Message) -> str | None:
     """Read the id of a request that the relay reports as received; None for any other message."""
     if message.get("method") != "_taskdock/received":
         return None
-    return _text(_mapping(message.get("params")).get("id"))
+    return text(mapping(message.get("params")).get("id"))
 
 
 def replied_id(message: Message) -> str | None:
     """Read the id of the request of ours that this answers; None when it answers nothing."""
-    return _text(message.get("id")) if "method" not in message else None
+    return text(message.get("id")) if "method" not in message else None
 
 
 def is_exit(message: Message) -> bool:
@@ -85,15 +86,15 @@ def error_of(reply: Message) -> JsonRpcError | None:
     """Read the error of a reply; None when it is a result."""
     if "error" not in reply:
         return None
-    error = _mapping(reply["error"])
+    error = mapping(reply["error"])
     data = error.get("data")
-    details = _mapping(data).get("details") or _mapping(data).get("message") or data
-    words = [_text(error.get("message")) or "The agent gave no reason"]
+    details = mapping(data).get("details") or mapping(data).get("message") or data
+    words = [text(error.get("message")) or "The agent gave no reason"]
     if isinstance(details, str) and details not in words[0]:
         words.append(details)
     code = error.get("code")
     return JsonRpcError(
-        code if isinstance(code, int) else 0, ": ".join(words), _text(_mapping(data).get("agentStderr"))
+        code if isinstance(code, int) else 0, ": ".join(words), text(mapping(data).get("agentStderr"))
     )
 
 
@@ -101,24 +102,38 @@ def error_of(reply: Message) -> JsonRpcError | None:
 class Reader:
     """Turns the messages of one agent process into events, in order.
 
-    `own_prefix` marks the ids of our own requests that are no prompts, and so nobody's business.
+    `own_prefix` marks the ids of our own requests that are no prompts, and so nobody's business. `ask_prefix` begins the
+    ids of permissions.
     """
 
     own_prefix: str
+    ask_prefix: str = ""
     last_words: str = ""
 
+    def events(self, event_id: int, message: Message) -> list[AgentEvent]:
+        """Read one message; nothing for what concerns nobody outside, several events where it shows files too."""
+        event = self.event(event_id, message)
+        if event is None:
+            return []
+        params = mapping(message.get("params"))
+        call = mapping(params.get("update") if isinstance(event, Update) else params.get("toolCall"))
+        return [event, *tool_call_diffs(event_id, call)]
+
     def event(self, event_id: int, message: Message) -> AgentEvent | None:
-        """Read one message; None for what concerns nobody outside."""
-        params = _mapping(message.get("params"))
+        """Read what a message is first of all; None for what concerns nobody outside."""
+        params = mapping(message.get("params"))
         match message.get("method"):
             case None:
                 return self._replied(event_id, message)
             case "_taskdock/received":
                 return self._received(event_id, message)
+            case "_taskdock/asked" | "_taskdock/answered" as method:
+                read = permission_asked if method == "_taskdock/asked" else permission_answered
+                return read(event_id, self.ask_prefix, params)
             case "_adapter/agent_exited":
                 return AgentExited(event_id, self.last_words or exit_words(params))
             case "session/update":
-                return _update(event_id, _mapping(params.get("update")))
+                return item_of(event_id, mapping(params.get("update")))
             case "_taskdock/exited":
                 self.last_words = exit_words(params)
         complaint = _complaint(message.get("method"), params)
@@ -138,7 +153,7 @@ class Reader:
         if error is not None:
             stop = StopReason.CANCELLED if error.code == _REQUEST_CANCELLED else StopReason.FAILED
             return Replied(event_id, request_id, stop, error.text)
-        reason = _text(_mapping(message.get("result")).get("stopReason")) or "no stop reason"
+        reason = text(mapping(message.get("result")).get("stopReason")) or "no stop reason"
         return Replied(event_id, request_id, _STOPS.get(reason, StopReason.FAILED), reason)
 
 
@@ -146,42 +161,16 @@ def exit_words(params: Message) -> str:
     """Say how an agent process ended, with the tail of its stderr where it is known."""
     code = params.get("code")
     words = f"The agent exited with code {code}" if code is not None else "The agent was killed"
-    tail = (_text(params.get("stderr")) or "").strip()
+    tail = (text(params.get("stderr")) or "").strip()
     return f"{words}:\n{tail}" if tail else words
-
-
-def _update(event_id: int, update: Message) -> Update | None:
-    kind = update.get("sessionUpdate")
-    if kind in _TEXTS:
-        return Update(event_id, _TEXTS[kind], {"text": _words(_mapping(update.get("content")))})
-    if kind == "plan":
-        entries = [_mapping(entry) for entry in _list(update.get("entries"))]
-        shown = [{"content": e.get("content", ""), "status": e.get("status", "pending")} for e in entries]
-        return Update(event_id, ItemKind.PLAN, {"entries": shown})
-    if kind == "tool_call":
-        return Update(event_id, ItemKind.TOOL_CALL, {**_TOOL_CALL_DEFAULTS, **_tool_call(update)})
-    if kind == "tool_call_update":
-        return Update(event_id, ItemKind.TOOL_CALL_UPDATE, _tool_call(update))
-    return None
-
-
-def _tool_call(update: Message) -> dict[str, Any]:
-    """Read the fields that are there: in an update, what is absent stays as it was."""
-    fields = {name: update[name] for name in _TOOL_CALL_DEFAULTS if update.get(name) is not None}
-    return {"id": _text(update.get("toolCallId")) or "", **fields}
-
-
-def _words(content: Message) -> str:
-    """Read the text of a content block; what is no text is named by its type."""
-    text = content.get("text")
-    return text if isinstance(text, str) else f"[{content.get('type', 'unknown content')}]"
 
 
 def _complaint(method: object, params: Message) -> str | None:
     """Say what the relay had to do that people should know of."""
     if method == "_taskdock/refused" and params.get("method") == "session/request_permission":
         return (
-            f"The agent asked for a permission ({_text(params.get('title')) or 'unnamed'}); it was not given."
+            f"The agent asked for a permission outside of a turn ({text(params.get('title')) or 'unnamed'}); "
+            "it was not given."
         )
     if method == "_taskdock/broken_line" and params.get("from") == "agent":
         return "A line of the agent's output was no message and was dropped."
@@ -190,15 +179,3 @@ def _complaint(method: object, params: Message) -> str | None:
 
 def _encode(message: Message) -> bytes:
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _mapping(value: object) -> Message:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

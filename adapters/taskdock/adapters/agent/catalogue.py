@@ -62,13 +62,22 @@ class AgentSpec:
 
 
 def own_file(name: str) -> ProgramFile:
-    """Read a file of this package, to stand in the sandbox under the same name."""
+    """Read a file of this package: a program, to stand in the sandbox under the same name, or a module of `inside`.
+
+    A module lies in folders of its dotted name beside the programs, so they import it there as they do here.
+    """
     content = (resources.files("taskdock.adapters.agent") / name).read_bytes()
-    return ProgramFile(f"{_BIN}/{name}", content=content)
+    folder = f"{_BIN}/taskdock/adapters/agent" if name.startswith("inside/") else _BIN
+    return ProgramFile(f"{folder}/{name}", content=content)
 
 
+RELAY_FILES = tuple(own_file(name) for name in ("relay.py", "inside/permissions.py"))
+_DEMO_MODULES = ("demo_checkout", "demo_directives", "demo_sessions", "demo_turn", "demo_wire")
 DEMO = AgentSpec(
-    "demo", "mock", ("{python}", "-S", "-E", "{bin}/demo_agent.py"), (own_file("demo_agent.py"),)
+    "demo",
+    "mock",
+    ("{python}", "-S", "-E", "{bin}/demo_agent.py"),
+    (own_file("demo_agent.py"), *(own_file(f"inside/{module}.py") for module in _DEMO_MODULES)),
 )
 AGENTS = (DEMO,)
 
@@ -96,7 +105,7 @@ class Catalogue:
     def service(self, program: Program) -> ServiceSpec:
         """Describe the server for a sandbox. Its version changes with every file, so what runs there is always this."""
         files = tuple(own for agent in self.agents for own in agent.files)
-        known = (own_file("relay.py"), *files)
+        known = (*RELAY_FILES, *files)
         return ServiceSpec(
             name=SERVICE,
             version=f"{VERSION}+{self._fingerprint(program, known)}",

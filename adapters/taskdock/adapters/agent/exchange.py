@@ -20,12 +20,14 @@ from attrs import define, frozen
 
 from taskdock.adapters.agent import acp
 from taskdock.adapters.agent.server import AgentGone, AgentServer
+from taskdock.adapters.agent.shapes import Message, mapping
 from taskdock.adapters.agent.stream import Entry, Ring, open_ring
-from taskdock.core.errors import InvariantViolated, PortError, Transient, Unreachable
+from taskdock.core.errors import InvariantViolated, Permanent, PortError, Transient, Unreachable
 from taskdock.ports.agent import AgentExited, Received, Replied
 
 FENCE_ATTEMPTS_MAX = 3
 FENCE_SECONDS_MAX = 2.0
+ANSWER_SECONDS_MAX = 60.0
 LAST_WORDS_SECONDS_MAX = 1.0
 
 _RING_WAIT_SECONDS_MAX = 0.5
@@ -104,9 +106,18 @@ class Line:
         """How the ids of requests that are no prompts begin."""
         return f"{self.server_id}:"
 
-    async def ask(
-        self, purpose: str, method: str, params: acp.Message, *, agent: str | None = None
-    ) -> acp.Message:
+    async def agree(self, purpose: str, method: str, params: Message) -> Message:
+        """Ask for something that may be refused; `Permanent` with the agent's words when it is."""
+        with within(
+            ANSWER_SECONDS_MAX, f"The agent did not answer {method} in {ANSWER_SECONDS_MAX:.0f} seconds"
+        ):
+            reply = await self.ask(purpose, method, params)
+        error = acp.error_of(reply)
+        if error is not None:
+            raise Permanent(f"The agent refuses {method}: {error.text}", log_tail=error.stderr)
+        return mapping(reply.get("result"))
+
+    async def ask(self, purpose: str, method: str, params: Message, *, agent: str | None = None) -> Message:
         """Send a request and wait for its reply; the caller sets the deadline.
 
         `AgentGone` when the agent is gone or goes meanwhile, with its last words; `Unreachable` when nothing runs here
@@ -115,7 +126,7 @@ class Line:
         body = acp.request(self.new_id(purpose), method, params)
         return await first(lambda: self._post(body, agent), self._watch)
 
-    async def _post(self, body: bytes, agent: str | None = None) -> acp.Message:
+    async def _post(self, body: bytes, agent: str | None = None) -> Message:
         """Send a message beside somebody who watches the ring, where the agent's last words are."""
         try:
             return await self.server.post(self.server_id, body, agent=agent)
@@ -123,7 +134,7 @@ class Line:
             await anyio.sleep(LAST_WORDS_SECONDS_MAX)
             raise
 
-    async def _watch(self) -> acp.Message:
+    async def _watch(self) -> Message:
         """Wait for the agent's exit and raise it; the ring may come into being only while we wait."""
         wait_seconds = 0.02
         while True:

@@ -10,13 +10,17 @@ What happens to a line of the server, in this order:
    server wrote for it leaves half a line, and the next message is glued to that half.
 2. A request is reported (`_taskdock/received {"id"}`) before it goes anywhere.
 3. `_taskdock/fence` is answered here; `_taskdock/close` too, and it ends the agent and with it this process.
-4. One `initialize` and one `session/new` reach the agent, however many clients ask, together or later: all get the one
-   result. An error goes to all who wait, and the next to ask reaches the agent again.
-5. A request id that was received before is dropped (`_taskdock/repeated`): what is sent twice is seen once.
+4. One `initialize`, one `session/new` and one `session/load` reach the agent, however many clients ask, together or
+   later: all get the one result. An error goes to all who wait, and the next to ask reaches the agent again.
+   `_taskdock/session` tells the results so far.
+5. `_taskdock/answer {"number", "option"}` answers what the agent asked, once (permissions.py).
+6. A request id that was received before is dropped (`_taskdock/repeated`): what is sent twice is seen once.
 
-Requests of the agent are answered here, because nobody may be listening outside: a permission is not given, and files
-and terminals of the client were declared absent. `_taskdock/refused` tells of it. The agent's last words (its exit code
-and the tail of its stderr) go out as `_taskdock/exited`.
+What the agent repeats of a loaded session, before its first prompt here, is dropped: it is the past.
+A permission that the agent asks for in a turn waits for its answer; `_taskdock/asked` and `_taskdock/answered` tell of it.
+Every other request of the agent is refused here: files and terminals of the client were declared absent.
+`_taskdock/refused` tells of it. The agent's last words (its exit code and the tail of its stderr) go out as
+`_taskdock/exited`.
 """
 
 from __future__ import annotations
@@ -34,10 +38,15 @@ import termios
 import threading
 import time
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from taskdock.adapters.agent.inside.permissions import CANCELLED, Permissions
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from taskdock.adapters.agent.inside.permissions import Settled
 
 LINE_BYTES_MAX = 8 << 20
 LINES_WAITING_MAX = 16
@@ -66,7 +75,9 @@ class Relay:
         self.agent = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)  # noqa: S603 (ours, see catalogue.py)
         self.agent_input = cast("BinaryIO", self.agent.stdin).fileno()
         self.for_agent: queue.Queue[bytes] = queue.Queue(LINES_WAITING_MAX)
-        self.once = {"initialize": Once(), "session/new": Once()}
+        self.once = {"initialize": Once(), "session/new": Once(), "session/load": Once()}
+        self.is_replaying = False
+        self.permissions = Permissions()
         self.seen: OrderedDict[str, None] = OrderedDict()
         self.stderr_tail = b""
         self.answering = threading.Lock()
@@ -104,10 +115,12 @@ class Relay:
                 self.take_request(message, line)
             else:
                 self.forward(line)
+                if message.get("method") == "session/cancel":
+                    self.settle(partial(self.permissions.cancel, session_of(message)))
         self.end()
 
     def take_request(self, message: Message, line: bytes) -> None:
-        """One request of the server, by rules 3 to 5."""
+        """One request of the server, by rules 3 to 6."""
         method, request = message["method"], message["id"]
         key = json.dumps(request)
         if method == "_taskdock/fence":
@@ -115,18 +128,43 @@ class Relay:
         elif method == "_taskdock/close":
             self.reply(request, {})
             threading.Thread(target=self.end, daemon=True).start()
+        elif method == "_taskdock/session":
+            self.reply(request, {name: once.result for name, once in self.once.items()})
+        elif method == "_taskdock/answer":
+            self.take_answer(message)
         elif method in self.once:
-            self.take_once(self.once[method], request, line)
+            self.take_once(method, request, line)
         elif key in self.seen:
             self.tell("repeated", {"id": request})
         else:
             self.seen[key] = None
             if len(self.seen) > REQUEST_IDS_MAX:
                 self.seen.popitem(last=False)
+            if method == "session/prompt":
+                self.is_replaying = False
+                self.permissions.begin(session_of(message), request)
             self.forward(line)
 
-    def take_once(self, once: Once, request: object, line: bytes) -> None:
+    def take_answer(self, message: Message) -> None:
+        """Give the agent what was chosen; what is settled already stays as it is."""
+        params = mapping(message.get("params"))
+        try:
+            self.settle(partial(self.permissions.answer, params.get("number"), params.get("option")))
+        except LookupError as error:
+            self.reply_error(message["id"], -32602, str(error.args[0]))
+        else:
+            self.reply(message["id"], {})
+
+    def settle(self, change: Callable[[], list[Settled]]) -> None:
+        """Tell what became of what was asked, then give the agent its answers."""
+        with self.permissions.changing:
+            for one in change():
+                self.tell("answered", {"number": one.number, "prompt": one.prompt, "option": one.option})
+                self.forward(encode({"jsonrpc": "2.0", "id": one.id, "result": one.result}))
+
+    def take_once(self, method: str, request: object, line: bytes) -> None:
         """Forward the first of its kind; later ones wait for the same answer, or have it already."""
+        once = self.once[method]
         with self.answering:
             is_done, is_first = once.is_done, not once.waiting
             if not is_done:
@@ -135,6 +173,7 @@ class Relay:
         if is_done:
             self.reply(request, once.result)
         elif is_first:
+            self.is_replaying = method == "session/load" or self.is_replaying
             self.forward(line)
 
     def read_agent(self) -> None:
@@ -144,11 +183,12 @@ class Relay:
             if message is None:
                 self.tell("broken_line", {"from": "agent"})
             elif "method" not in message:
+                self.settle(partial(self.permissions.end, message.get("id")))
                 for request in self.who_asked(message):
                     self.write(encode({**message, "id": request}))
             elif "id" in message:
-                self.refuse(message)
-            else:
+                self.take_ask(message)
+            elif not (self.is_replaying and message["method"] == "session/update"):
                 self.write(line)
 
     def who_asked(self, answer: Message) -> list[object]:
@@ -161,15 +201,20 @@ class Relay:
                     return waiting
         return [answer.get("id")]
 
-    def refuse(self, message: Message) -> None:
-        """Answer a request of the agent; its id may be 0."""
-        method = message["method"]
+    def take_ask(self, message: Message) -> None:
+        """Tell of a permission that the agent asks for in a turn; refuse everything else. The agent's id may be 0."""
+        method, params = message["method"], mapping(message.get("params"))
+        call = mapping(params.get("toolCall"))
+        body: Message = {"error": {"code": -32601, "message": f"Method not found: {method}"}}
         if method == "session/request_permission":
-            # Nobody outside can be asked yet, and what nobody allowed is not allowed.
-            body: Message = {"result": {"outcome": {"outcome": "cancelled"}}}
-        else:
-            body = {"error": {"code": -32601, "message": f"Method not found: {method}"}}
-        call = (message.get("params") or {}).get("toolCall") or {}
+            with self.permissions.changing:
+                asked = self.permissions.ask(session_of(message), message["id"], params)
+                if asked is not None:
+                    what = {"toolCall": call, "options": asked.options}
+                    self.tell("asked", {"number": asked.number, "prompt": asked.prompt, **what})
+                    return
+            # Nobody can be asked outside of a turn, and what nobody allowed is not allowed.
+            body = {"result": CANCELLED}
         self.tell("refused", {"method": method, "title": call.get("title")})
         self.forward(encode({"jsonrpc": "2.0", "id": message["id"], **body}))
 
@@ -186,9 +231,9 @@ class Relay:
         try:
             self.for_agent.put_nowait(line)
         except queue.Full:
-            request = (parse(line) or {}).get("id")
-            error = {"code": -32000, "message": "The agent does not read its input"}
-            self.write(encode({"jsonrpc": "2.0", "id": request, "error": error}))
+            message = parse(line) or {}
+            if "method" in message and "id" in message:
+                self.reply_error(message["id"], -32000, "The agent does not read its input")
 
     def feed(self) -> None:
         """Write the queued lines to the agent, as fast as it reads; one that is gone is noticed by its exit."""
@@ -213,6 +258,10 @@ class Relay:
     def reply(self, request: object, result: object) -> None:
         """Answer a request of the server."""
         self.write(encode({"jsonrpc": "2.0", "id": request, "result": result}))
+
+    def reply_error(self, request: object, code: int, words: str) -> None:
+        """Answer a request of the server by an error."""
+        self.write(encode({"jsonrpc": "2.0", "id": request, "error": {"code": code, "message": words}}))
 
     def tell(self, name: str, params: Message) -> None:
         """Notify the server of `_taskdock/<name>`."""
@@ -242,6 +291,16 @@ def parse(line: bytes) -> Message | None:
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def mapping(value: object) -> Message:
+    """Read an object; what is none counts as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def session_of(message: Message) -> str:
+    """Read which session a message is about."""
+    return str(mapping(message.get("params")).get("sessionId"))
 
 
 def encode(message: Message) -> bytes:

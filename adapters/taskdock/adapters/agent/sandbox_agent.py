@@ -14,8 +14,9 @@ Traps of the server, and what answers each:
   goes before everything that must arrive.
 - A JSON-RPC id used twice hangs both requests: our own ids carry a random part, a prompt's id is the caller's, and the
   relay passes the first prompt of an id and no second.
-- `session/new` is not idempotent at the agent: the relay lets one through and gives its answer to everybody who asks,
-  so an answer that was lost, to us or from the ring, is had by asking again.
+- `session/new` and `session/load` are not idempotent at the agent: the relay lets one through and gives its answer to
+  everybody who asks, so an answer that was lost, to us or from the ring, is had by asking again.
+- A question of the agent stands in the ring without an answer: the relay keeps it, numbers it, and takes one answer.
 - DELETE of a live agent never answers: the relay is asked to end it first, and then the DELETE of a dead one does.
 """
 
@@ -28,18 +29,20 @@ import httpx
 from anyio import to_thread
 
 from taskdock.adapters.agent import acp
+from taskdock.adapters.agent.beginning import Beginning, loaded_session, new_session
 from taskdock.adapters.agent.catalogue import AGENTS, AgentSpec, Catalogue
 from taskdock.adapters.agent.exchange import FENCE_SECONDS_MAX, Line, first, last_words, next_entry, within
 from taskdock.adapters.agent.fetch import ProgramCache
 from taskdock.adapters.agent.server import AgentGone, AgentServer
+from taskdock.adapters.agent.settings import apply
 from taskdock.adapters.agent.stream import ConversationStream, Ring, open_ring
 from taskdock.core.errors import OutcomeUnknown, Permanent, Transient, Unreachable
+from taskdock.core.intents import SessionSettings
 from taskdock.ports.agent import AgentStream, Conversation, Delivery, Progress, SessionOpened
 from taskdock.ports.sandbox import Endpoint, ServiceSpec
 
 OPEN_ATTEMPTS_MAX = 3
 START_SECONDS_MAX = 10.0
-ANSWER_SECONDS_MAX = 60.0
 RECEIPT_SECONDS_MAX = 60.0
 EVIDENCE_SECONDS_MAX = 30.0
 END_SECONDS_MAX = 6.0
@@ -63,7 +66,7 @@ class SandboxAgentGateway:
     ) -> None:
         self._programs = programs or ProgramCache(cache_dir)
         self._catalogue = Catalogue(tuple(agents)) if python is None else Catalogue(tuple(agents), python)
-        self._clients: dict[str, httpx.AsyncClient] = {}
+        self._clients: dict[tuple[str, Path | None], httpx.AsyncClient] = {}
         self._making_client = anyio.Lock()
         self._removing = anyio.Lock()
         self._sending: dict[str, set[anyio.CancelScope]] = {}
@@ -80,12 +83,26 @@ class SandboxAgentGateway:
 
     async def open_session(self, endpoint: Endpoint, conversation: Conversation, cwd: str) -> SessionOpened:
         """Make or find the conversation's session; what is dead is removed and begun anew, at most three times."""
+        return await self._begin(endpoint, conversation, new_session(cwd))
+
+    async def resume_session(
+        self, endpoint: Endpoint, conversation: Conversation, cwd: str, session_id: str
+    ) -> SessionOpened:
+        """Load the session in the conversation's process, begun anew when it is dead, at most three times.
+
+        The relay loads it once and drops what the agent repeats of the past meanwhile.
+        """
+        return await self._begin(endpoint, conversation, loaded_session(cwd, session_id))
+
+    async def _begin(
+        self, endpoint: Endpoint, conversation: Conversation, beginning: Beginning
+    ) -> SessionOpened:
         spec = self._catalogue.agent(conversation.agent)
         line = await self._line(endpoint, conversation)
         reason = ""
         for _ in range(OPEN_ATTEMPTS_MAX):
             try:
-                return await self._open(line, spec, cwd)
+                return await self._begin_once(line, spec, beginning)
             except AgentGone as gone:
                 reason = gone.reason
             await self._remove_dead(line)
@@ -102,31 +119,15 @@ class SandboxAgentGateway:
             except Unreachable:
                 return
 
-    async def _open(self, line: Line, spec: AgentSpec, cwd: str) -> SessionOpened:
+    async def _begin_once(self, line: Line, spec: AgentSpec, beginning: Beginning) -> SessionOpened:
         is_running = await self._process(line) is not None
         seconds_max = FENCE_SECONDS_MAX if is_running else START_SECONDS_MAX
         await line.fence(agent=spec.server_agent, seconds_max=seconds_max)
         process = await self._process(line)
-        await self._agree(line, "init", "initialize", acp.INITIALIZE)
-        result = await self._agree(line, "new", "session/new", {"cwd": cwd, "mcpServers": []})
-        session_id = result.get("sessionId")
-        if not isinstance(session_id, str) or not session_id:
-            raise Permanent(f"The agent {spec.id} gave no session id")
+        session_id = await beginning(line, spec)
         if process is None or process != await self._process(line):
             raise AgentGone("The agent was replaced meanwhile")
         return SessionOpened(session_id, process)
-
-    async def _agree(self, line: Line, purpose: str, method: str, params: acp.Message) -> acp.Message:
-        """Ask for something that the agent may refuse; `Permanent` with its words when it does."""
-        with within(
-            ANSWER_SECONDS_MAX, f"The agent did not answer {method} in {ANSWER_SECONDS_MAX:.0f} seconds"
-        ):
-            reply = await line.ask(purpose, method, params)
-        error = acp.error_of(reply)
-        if error is not None:
-            raise Permanent(f"The agent refuses {method}: {error.text}", log_tail=error.stderr)
-        result = reply.get("result")
-        return result if isinstance(result, dict) else {}
 
     async def _process(self, line: Line) -> str | None:
         created_at_ms = await line.server.created_at_ms(line.server_id)
@@ -137,7 +138,8 @@ class SandboxAgentGateway:
         """Follow the conversation from the start of its ring. A cancelled `receive` ends the stream: attach again."""
         line = await self._line(endpoint, conversation)
         async with open_ring(line.server, line.server_id) as ring:
-            yield ConversationStream(ring.agent_process, ring, acp.Reader(line.own_prefix))
+            reader = acp.Reader(line.own_prefix, _ask_prefix(conversation))
+            yield ConversationStream(ring.agent_process, ring, reader)
 
     async def prompt(
         self, endpoint: Endpoint, conversation: Conversation, session_id: str, request_id: str, text: str
@@ -218,6 +220,27 @@ class SandboxAgentGateway:
                 line.server_id, acp.notification("session/cancel", {"sessionId": session_id})
             )
 
+    async def answer_permission(
+        self, endpoint: Endpoint, conversation: Conversation, permission_id: str, option_id: str | None
+    ) -> None:
+        """Have the relay answer, which takes the first answer; with the agent gone there is nothing to answer."""
+        number = permission_id.removeprefix(_ask_prefix(conversation))
+        if not number.isdecimal():
+            raise Permanent(f"The permission {permission_id!r} was not asked for in this session")
+        line = await self._line(endpoint, conversation)
+        with suppress(AgentGone):
+            await line.fence()
+            await line.agree("answer", acp.ANSWER, {"number": int(number), "option": option_id})
+
+    async def settle(
+        self, endpoint: Endpoint, conversation: Conversation, session_id: str, settings: SessionSettings
+    ) -> None:
+        """Apply what is set, each time anew: the agent may have changed it by itself."""
+        if settings != SessionSettings():
+            line = await self._line(endpoint, conversation)
+            await line.fence()
+            await apply(line, session_id, settings)
+
     async def close(self, endpoint: Endpoint, conversation: Conversation) -> None:
         """End the conversation's agent process and remove the conversation, within 10 seconds."""
         line = await self._line(endpoint, conversation)
@@ -267,17 +290,32 @@ class SandboxAgentGateway:
         return Line(AgentServer(await self._client(endpoint), endpoint), server_id)
 
     async def _client(self, endpoint: Endpoint) -> httpx.AsyncClient:
-        """Share one client per kind of endpoint: loopback ones need no certificates, which take 200 ms to load."""
-        scheme = httpx.URL(endpoint.url).scheme
+        """Share one client per kind of endpoint: loopback ones need no certificates, which take 200 ms to load.
+
+        Each unix socket has a client of its own, forgotten once the socket is gone.
+        """
+        key = (httpx.URL(endpoint.url).scheme, endpoint.uds)
         async with self._making_client:
-            if scheme not in self._clients:
-                self._clients[scheme] = await to_thread.run_sync(_make_client, scheme)
-            return self._clients[scheme]
+            if key not in self._clients:
+                self._clients[key] = await to_thread.run_sync(_make_client, *key)
+                for scheme, uds in list(self._clients):
+                    if uds is not None and not uds.exists():
+                        del self._clients[scheme, uds]
+            return self._clients[key]
 
 
-def _make_client(scheme: str) -> httpx.AsyncClient:
+def _ask_prefix(conversation: Conversation) -> str:
+    """Begin the ids of what is asked in this conversation: with the relay's number they are used once in a tab."""
+    return f"g{conversation.generation}-s{conversation.session}-"
+
+
+def _make_client(scheme: str, uds: Path | None) -> httpx.AsyncClient:
     is_plain = scheme == "http"
-    # As many connections as conversations: each stream holds one, so a limit would be a deadlock.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    # As many connections as conversations: each stream holds one, so a limit would be a deadlock. Over a unix socket none
+    # is kept idle: a new one costs nothing, and the client can be forgotten without closing it under a request.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20 if uds is None else 0)
+    if uds is not None:
+        transport = httpx.AsyncHTTPTransport(verify=False, uds=str(uds), limits=limits)
+        return httpx.AsyncClient(transport=transport, trust_env=False)
     # A proxy of the environment leads out, never to a sandbox on this host.
     return httpx.AsyncClient(verify=not is_plain, trust_env=not is_plain, limits=limits)

@@ -6,6 +6,7 @@ Reads as: sandbox_agent.py -> this -> server.py.
 """
 
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -97,17 +98,15 @@ class ConversationStream:
     agent_process: str
     _ring: Ring
     _reader: Reader
-    _held: Entry | None = field(default=None)
+    _read: deque[AgentEvent] = field(factory=deque)
 
     async def receive(self) -> AgentEvent | None:
         """Wait for the next event. A `Gap` carries the id of the last message that was lost, so ids stay unique."""
-        while True:
-            entry, self._held = self._held or await self._ring.read(), None
+        while not self._read:
+            entry = await self._ring.read()
             if entry is None:
                 return None
             if entry.lost_after is not None:
-                self._held = Entry(entry.event_id, entry.message, None)
-                return Gap(entry.event_id - 1, entry.lost_after)
-            event = self._reader.event(entry.event_id, entry.message)
-            if event is not None:
-                return event
+                self._read.append(Gap(entry.event_id - 1, entry.lost_after))
+            self._read.extend(self._reader.events(entry.event_id, entry.message))
+        return self._read.popleft()

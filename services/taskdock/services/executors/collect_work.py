@@ -7,7 +7,7 @@ Reads as: scheduler -> `collect_work` -> access (bundle out), clone (take in) ->
 
 from taskdock.core.inputs import WorkCollected
 from taskdock.core.intents import CollectWork
-from taskdock.services.checkout import bundle_out, uncommitted_files
+from taskdock.services.checkout import bundle_out, files_kept, uncommitted_files
 from taskdock.services.execution import Execution
 from taskdock.services.links import SERVICE
 from taskdock.services.sandboxes import ref_of
@@ -30,4 +30,5 @@ async def collect_work(body: CollectWork, _execution: Execution, tools: Tools) -
         if bundle is not None:
             bundle.unlink(missing_ok=True)
     left = await uncommitted_files(access, ref) if body.quiesce else ()
-    return WorkCollected(taken.head, taken.branch_moved, left)
+    kept = await files_kept(access, ref)
+    return WorkCollected(taken.head, taken.branch_moved, left, kept)

@@ -15,17 +15,21 @@ from taskdock.services.tools import Tools
 
 
 async def create_sandbox(body: CreateSandbox, execution: Execution, tools: Tools) -> SandboxReady:
-    """Ensure the sandbox, wait until it runs, and ensure the checkout; adopts both where a crash left them."""
+    """Ensure the sandbox, start it where it is stopped, and ensure the checkout; adopts both where a crash left them."""
     site = tools.sites.of(body.sandbox)
     ref = ref_of(body.sandbox)
-    await execution.start()
     before = await site.provider.observe(ref)
+    await execution.start()
     seen = await site.provider.ensure(spec_of(body.sandbox))
-    await until(site.provider, seen, Phase.RUNNING, execution.progress)
+    seen = await until(site.provider, seen, (Phase.RUNNING, Phase.STOPPED), execution.progress)
+    if seen.phase is Phase.STOPPED:
+        await execution.progress("starting the sandbox")
+        seen = await site.provider.start(ref, body.sandbox.owner)
+        await until(site.provider, seen, (Phase.RUNNING,), execution.progress)
     await execution.progress("checking out the code")
     checkout = await tools.clones.checkout(body.repo_id, body.sandbox.task_id, body.base)
     try:
         await check_out(site.access, ref, checkout, body.branch)
     finally:
         checkout.bundle.unlink(missing_ok=True)
-    return SandboxReady(adopted=before.phase is Phase.RUNNING)
+    return SandboxReady(adopted=before.phase is not Phase.ABSENT)

@@ -17,5 +17,5 @@ async def destroy_sandbox(body: DestroySandbox, execution: Execution, tools: Too
     """Ask for its end and wait until it is gone; what was never made is gone already."""
     provider = tools.sites.of(body.sandbox).provider
     seen = await provider.destroy(ref_of(body.sandbox), body.sandbox.owner)
-    await until(provider, seen, Phase.ABSENT, execution.progress)
-    return SandboxReleased()
+    seen = await until(provider, seen, (Phase.ABSENT,), execution.progress)
+    return SandboxReleased(seen.read_at, provider.capabilities.create_window_seconds)

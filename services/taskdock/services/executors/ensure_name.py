@@ -21,10 +21,12 @@ _SUFFIXES_MAX = 20
 async def ensure_name(body: EnsureName, execution: Execution, tools: Tools) -> NameEnsured:
     """Keep what the user gave, propose the rest; an explicit branch that the remote has is Permanent."""
     await execution.start()
+    if body.is_kept:
+        return _kept(body)
     heads = await tools.clones.branch_heads(body.repo_id)
     if body.branch is not None and body.branch in heads:
         raise Permanent(
-            f"branch_exists: the repo has a branch {body.branch!r} already. Kill this task and create one with another name."
+            f"branch_exists: the repo has a branch {body.branch!r} already. Give the task another one with `task set-branch`, then retry."
         )
     note = None
     proposal = NameProposal(body.title or "", "")
@@ -36,6 +38,14 @@ async def ensure_name(body: EnsureName, execution: Execution, tools: Tools) -> N
         base=body.base or await _trunk(body, tools),
         note=note,
     )
+
+
+def _kept(body: EnsureName) -> NameEnsured:
+    """The name from before: its branch may exist by now, and is the task's own."""
+    assert body.title is not None
+    assert body.branch is not None
+    assert body.base is not None
+    return NameEnsured(body.title, body.branch, body.base)
 
 
 async def _propose(body: EnsureName, tools: Tools) -> tuple[NameProposal, str | None]:

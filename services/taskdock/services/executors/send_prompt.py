@@ -103,10 +103,14 @@ async def _was_delivered(
 async def _send(
     body: SendPrompt, tools: Tools, endpoint: Endpoint, conversation: Conversation, link: AgentLink
 ) -> None:
-    """Show the message in the transcript, then send it; a broken connection is settled by evidence."""
+    """Set the session as its tab is set, show the message in the transcript, then send it.
+
+    A broken connection is settled by evidence.
+    """
     text = await tools.reads.message_text(body.message_id)
     if text is None:
         raise Permanent(f"The text of {body.message_id} is not in the store.")
+    await tools.gateway.settle(endpoint, conversation, body.session_id, body.settings)
     await tools.store.append([_user_item(body, text, tools)])
     try:
         await tools.gateway.prompt(endpoint, conversation, body.session_id, body.message_id, text)

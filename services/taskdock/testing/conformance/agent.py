@@ -2,7 +2,7 @@
 
 Owns: `AGENT_CHECKS`; each check takes an `AgentUnderTest` and raises AssertionError with the broken promise.
 Never: a promise that is not in `taskdock.ports.agent`; a look into the adapter.
-Reads as: your test -> a check -> your gateway, and the agent's own log from outside (`prompts_seen`).
+Reads as: your test -> a check (the later ones are in agent_sessions.py) -> your gateway, and the agent's own log from outside (`prompts_seen`).
 
 How to use it, with pytest and anyio's plugin:
 
@@ -11,131 +11,32 @@ How to use it, with pytest and anyio's plugin:
     async def test_my_gateway(check):
         await check(AgentUnderTest(gateway=..., endpoint=..., ...))
 
-The agent behind the gateway must know the directives `echo`, `error`, `hang` and `crash` of Taskdock's demo agent (a
-prompt `demo: echo TEXT` is answered with TEXT). Every check opens conversations of its own and closes them.
+The agent behind the gateway must know the directives `echo`, `dirty`, `ask`, `settings`, `login`, `error`, `hang` and
+`crash` of Taskdock's demo agent (a prompt `demo: echo TEXT` is answered with TEXT). Every check opens conversations of its own and closes them.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from taskdock.core.errors import Permanent, Unreachable
 from taskdock.ports.agent import (
-    AgentEvent,
     AgentExited,
     AgentGateway,
-    AgentStream,
     Conversation,
     Delivery,
-    ItemKind,
-    Received,
     Replied,
     SessionOpened,
     StopReason,
-    Update,
 )
-from taskdock.ports.sandbox import Endpoint
+from taskdock.testing.conformance.agent_sessions import SESSION_CHECKS
+from taskdock.testing.conformance.agent_under_test import AgentCheck, AgentUnderTest, ends, text_of
 from taskdock.testing.conformance.sandbox_under_test import all_succeed, refused, require
 
+__all__ = ["AGENT_CHECKS", "AgentCheck", "AgentUnderTest"]
+
 CLOSE_SECONDS_MAX = 10.0
-
-
-@frozen
-class AgentUnderTest:
-    """A gateway, and what has to be known around it."""
-
-    gateway: AgentGateway
-    endpoint: Endpoint
-    """A running service that can start `agent`."""
-    second: Callable[[], AbstractAsyncContextManager[AgentGateway]]
-    """A fresh gateway to the same service, as another process would have it."""
-    prompts_seen: Callable[[], Awaitable[Sequence[str]]]
-    """The request ids of the prompts that agents saw, in order, known without the gateway."""
-    agent: str = "demo"
-    patience_seconds: float = 20.0
-    """How long anything of the agent may take."""
-
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator["Opened"]:
-        """Open a fresh conversation for one check; it is closed afterwards whatever happens."""
-        conversation = Conversation(f"tab-{secrets.token_hex(6)}", 1, self.agent)
-        try:
-            session = await self.gateway.open_session(self.endpoint, conversation, self.endpoint.checkout)
-            yield Opened(self, conversation, session)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.gateway.close(self.endpoint, conversation)
-
-
-@frozen
-class Opened:
-    """A conversation with a session, and the few verbs that the checks share."""
-
-    sut: AgentUnderTest
-    conversation: Conversation
-    session: SessionOpened
-
-    def attach(self) -> AbstractAsyncContextManager[AgentStream]:
-        """Follow the conversation."""
-        return self.sut.gateway.attach(self.sut.endpoint, self.conversation)
-
-    async def prompt(self, text: str, session: SessionOpened | None = None) -> str:
-        """Send a prompt under a fresh id, and return the id."""
-        request_id = f"msg-{secrets.token_hex(6)}"
-        session_id = (session or self.session).session_id
-        with anyio.fail_after(self.sut.patience_seconds):
-            await self.sut.gateway.prompt(self.sut.endpoint, self.conversation, session_id, request_id, text)
-        return request_id
-
-    async def turn(self, stream: AgentStream, text: str) -> tuple[list[AgentEvent], Replied]:
-        """Send a prompt and read to the end of its turn; returns its events from the receipt on."""
-        request_id = await self.prompt(text)
-        events = await self.until(stream, lambda event: _ends(event, request_id))
-        begun = [number for number, event in enumerate(events) if _receipts(event, request_id)]
-        require(bool(begun), "A prompt must be receipted before its turn ends.")
-        end = events[-1]
-        return events[begun[0] : -1], end if isinstance(end, Replied) else Replied(
-            0, "", StopReason.FAILED, ""
-        )
-
-    async def until(self, stream: AgentStream, is_last: Callable[[AgentEvent], bool]) -> list[AgentEvent]:
-        """Read until an event; returns all up to and with it."""
-        events: list[AgentEvent] = []
-        with anyio.move_on_after(self.sut.patience_seconds):
-            while True:
-                event = await stream.receive()
-                require(event is not None, f"The stream ended while it was read; so far {events[-5:]}.")
-                if event is not None:
-                    events.append(event)
-                    if is_last(event):
-                        return events
-        raise AssertionError(
-            f"An event did not come in {self.sut.patience_seconds:g} s; so far {events[-5:]}."
-        )
-
-    async def delivery(self, request_id: str) -> Delivery:
-        """Ask for the evidence on a request."""
-        process = self.session.agent_process
-        return await self.sut.gateway.delivery(self.sut.endpoint, self.conversation, request_id, process)
-
-
-AgentCheck = Callable[[AgentUnderTest], Awaitable[None]]
-
-
-def _receipts(event: AgentEvent, request_id: str) -> bool:
-    return isinstance(event, Received) and event.request_id == request_id
-
-
-def _ends(event: AgentEvent, request_id: str) -> bool:
-    return isinstance(event, Replied) and event.request_id == request_id
-
-
-def _text(events: Sequence[AgentEvent]) -> str:
-    texts = [event for event in events if isinstance(event, Update) and event.kind is ItemKind.TEXT]
-    return "".join(str(event.body["text"]) for event in texts)
 
 
 async def check_opening_is_idempotent(sut: AgentUnderTest) -> None:
@@ -160,7 +61,9 @@ async def check_turn_is_told_in_order(sut: AgentUnderTest) -> None:
             events, end = await opened.turn(stream, f"demo: echo {words}")
             ids = [event.event_id for event in (*events, end)]
             require(ids == sorted(set(ids)), f"Event ids must grow: {ids}.")
-            require(_text(events) == words, f"The words of the turn must all come before its end: {events}.")
+            require(
+                text_of(events) == words, f"The words of the turn must all come before its end: {events}."
+            )
             require(end.stop is StopReason.COMPLETED, f"An ordinary end is completed: {end}.")
 
 
@@ -176,9 +79,9 @@ async def check_attaching_replays(sut: AgentUnderTest) -> None:
     """A reader who comes later, or beside another, gets the same events under the same ids."""
     async with sut.session() as opened, opened.attach() as stream, sut.second() as other:
         request_id = await opened.prompt("demo: echo once more")
-        live = await opened.until(stream, lambda event: _ends(event, request_id))
+        live = await opened.until(stream, lambda event: ends(event, request_id))
         async with other.attach(sut.endpoint, opened.conversation) as later:
-            replayed = await opened.until(later, lambda event: _ends(event, request_id))
+            replayed = await opened.until(later, lambda event: ends(event, request_id))
         require(replayed == live, f"A replay must equal what was told live: {replayed} and {live}.")
 
 
@@ -188,7 +91,7 @@ async def check_prompt_returns_early_and_cancel_ends_it(sut: AgentUnderTest) -> 
         request_id = await opened.prompt("demo: hang")
         session_id = opened.session.session_id
         await sut.gateway.cancel(sut.endpoint, opened.conversation, session_id)
-        events = await opened.until(stream, lambda event: _ends(event, request_id))
+        events = await opened.until(stream, lambda event: ends(event, request_id))
         end = events[-1]
         require(
             isinstance(end, Replied) and end.stop is StopReason.CANCELLED,
@@ -214,7 +117,7 @@ async def check_crash_is_told_and_begun_anew(sut: AgentUnderTest) -> None:
         anew = evolve(opened, session=again)
         async with anew.attach() as stream:
             events, _ = await anew.turn(stream, "demo: echo back")
-            require(_text(events) == "back", f"The conversation must go on after a crash: {events}.")
+            require(text_of(events) == "back", f"The conversation must go on after a crash: {events}.")
 
 
 async def check_delivery_is_decided_by_evidence(sut: AgentUnderTest) -> None:
@@ -250,7 +153,7 @@ async def check_conversations_are_apart(sut: AgentUnderTest) -> None:
         )
         await one.prompt("demo: hang")
         events, _ = await two.turn(stream, "demo: echo mine")
-        require(_text(events) == "mine", f"A conversation must be told its own words only: {events}.")
+        require(text_of(events) == "mine", f"A conversation must be told its own words only: {events}.")
 
 
 async def check_closing_is_idempotent(sut: AgentUnderTest) -> None:
@@ -296,4 +199,5 @@ AGENT_CHECKS: tuple[AgentCheck, ...] = (
     check_conversations_are_apart,
     check_closing_is_idempotent,
     check_unknown_agent_is_refused,
+    *SESSION_CHECKS,
 )

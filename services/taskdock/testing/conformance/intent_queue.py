@@ -15,6 +15,7 @@ from attrs import evolve
 
 from taskdock.core.change import Change
 from taskdock.core.intents import Intent
+from taskdock.testing.conformance.intent_queue_turns import TURN_CHECKS
 from taskdock.testing.conformance.store_under_test import (
     NOW,
     WORKSPACE,
@@ -337,4 +338,5 @@ QUEUE_CHECKS: tuple[StoreCheck, ...] = (
     check_recover_gives_fresh_time,
     check_claims_at_once_share_nothing,
     check_report_counts,
+    *TURN_CHECKS,
 )

@@ -16,9 +16,10 @@ Every check makes sandboxes of its own with fresh names and destroys them, also 
 
 from taskdock.testing.conformance.sandbox_inside import INSIDE_CHECKS
 from taskdock.testing.conformance.sandbox_life import LIFE_CHECKS
+from taskdock.testing.conformance.sandbox_rest import REST_CHECKS
 from taskdock.testing.conformance.sandbox_service import SERVICE_CHECKS
 from taskdock.testing.conformance.sandbox_under_test import SandboxCheck, SandboxUnderTest
 
-SANDBOX_CHECKS: tuple[SandboxCheck, ...] = (*LIFE_CHECKS, *INSIDE_CHECKS, *SERVICE_CHECKS)
+SANDBOX_CHECKS: tuple[SandboxCheck, ...] = (*LIFE_CHECKS, *REST_CHECKS, *INSIDE_CHECKS, *SERVICE_CHECKS)
 
 __all__ = ["SANDBOX_CHECKS", "SandboxCheck", "SandboxUnderTest"]

@@ -272,7 +272,9 @@ async def _ensure_or_fail(sut: SandboxUnderTest, ref: SandboxRef) -> None:
 
 async def _answer(endpoint: Endpoint, *, with_token: bool) -> int | None:
     """The status that the health path answers with, None when nothing answers."""
-    async with httpx.AsyncClient(verify=False, trust_env=False) as client:  # noqa: S501 - loopback or a tunnel
+    uds = None if endpoint.uds is None else str(endpoint.uds)
+    transport = httpx.AsyncHTTPTransport(verify=False, uds=uds)
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
         try:
             headers = dict(endpoint.headers) if with_token else {}
             return (await client.get(f"{endpoint.url}/health", headers=headers)).status_code

@@ -1,7 +1,7 @@
 """Store conformance: what every store must keep, as checks without a test runner.
 
 Owns: `STORE_CHECKS`; each check takes a `StoreUnderTest` and raises AssertionError with the broken promise.
-Never: a promise that is not in `taskdock.ports.store`; a look into the database.
+Never: a promise that is not in `taskdock.ports.store` or `taskdock.ports.upkeep`; a look into the database.
 Reads as: your test -> a check -> your adapter.
 
 How to use it, with pytest and anyio's plugin:
@@ -17,10 +17,18 @@ tasks do. What only a killed process shows (acknowledged and lost) is not here: 
 """
 
 from taskdock.testing.conformance.store_fidelity import FIDELITY_CHECKS
+from taskdock.testing.conformance.store_readers import READER_CHECKS
 from taskdock.testing.conformance.store_reads import READ_CHECKS
 from taskdock.testing.conformance.store_under_test import StoreAndQueue, StoreCheck, StoreUnderTest
+from taskdock.testing.conformance.store_upkeep import UPKEEP_CHECKS
 from taskdock.testing.conformance.store_writes import WRITE_CHECKS
 
-STORE_CHECKS: tuple[StoreCheck, ...] = (*FIDELITY_CHECKS, *WRITE_CHECKS, *READ_CHECKS)
+STORE_CHECKS: tuple[StoreCheck, ...] = (
+    *FIDELITY_CHECKS,
+    *WRITE_CHECKS,
+    *READ_CHECKS,
+    *READER_CHECKS,
+    *UPKEEP_CHECKS,
+)
 
 __all__ = ["STORE_CHECKS", "StoreAndQueue", "StoreCheck", "StoreUnderTest"]

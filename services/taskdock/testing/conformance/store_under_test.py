@@ -18,6 +18,7 @@ from taskdock.core.intents import Body, Intent, Wake
 from taskdock.core.values import repo_id
 from taskdock.ports.intent_queue import IntentQueue
 from taskdock.ports.store import Commit, CommitResult, Committed, FeedEntry, IdempotencyKey, Reads, Store
+from taskdock.ports.upkeep import Upkeep
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
 """With microseconds, which a store must keep."""
@@ -26,8 +27,8 @@ WORKSPACE = "acme"
 FEED_MAX = 10_000
 
 
-class StoreAndQueue(Store, Reads, IntentQueue, Protocol):
-    """The three ports that stand on one database."""
+class StoreAndQueue(Store, Reads, IntentQueue, Upkeep, Protocol):
+    """The four ports that stand on one database."""
 
 
 @mutable

@@ -7,15 +7,13 @@ Reads as: `taskdock.app.cli.main` -> `build_cli(open_dock).main()` -> task.py, t
 
 import io
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
 from attrs import frozen
 
 from taskdock.adapters.entry.cli import problems
-from taskdock.adapters.entry.cli.checks import Check
 from taskdock.adapters.entry.cli.exit_codes import ExitCode, exit_code_of
 from taskdock.adapters.entry.cli.invocation import Group, Installation, Opener
 from taskdock.core.errors import StoreError, TaskdockError
@@ -23,32 +21,30 @@ from taskdock.core.errors import StoreError, TaskdockError
 NOUNS = {
     "demo": "Make a repo, drive one task to its commit, and show every step.",
     "repo": "Repos: add, list, show, retry.",
-    "task": "Tasks: create, list, show, watch, send, retry, kill.",
-    "tab": "Tabs of a task: open, list, close, retry.",
+    "task": "Tasks: create, list, show, watch, send, stop, resume, archive, unarchive, retry, kill, rename, set-branch, allow, reject.",
+    "tab": "Tabs of a task: open, list, close, retry, rename, model, read, draft, resume-queue, cancel-turn.",
+    "message": "Messages: list, edit, withdraw.",
     "transcript": "Print what was said in a tab.",
     "history": "Print what happened.",
     "doctor": "Check what this installation needs, and say how to mend it.",
+    "reap": "End sandboxes that no task needs.",
+    "store": "The store: check, migrate, backup.",
+    "purge": "Remove what is older than the configuration keeps it.",
+    "completion": "Print the completion script of a shell.",
 }
 """Each is a module of this package with a `command`; the sentence is its help, so that help imports none of them."""
 
 
-def build_cli(
-    open_dock: Opener,
-    *,
-    checks: Callable[[Path], Awaitable[Sequence[Check]]] | None = None,
-    clone_path: Callable[[Path, str], Path] | None = None,
-    scheduler_runs: Callable[[Path], Awaitable[bool]] | None = None,
-) -> click.Group:
-    """The whole command line; see `Installation` for what each argument is asked for.
+def build_cli(open_dock: Opener, **brought: Any) -> click.Group:
+    """The whole command line; `brought` are the other fields of `Installation`, each for what is said there.
 
     `open_dock` is called as `open_dock(home, schedule=..., read_only=...)` and gives the Dock of that home.
     """
-    installation = Installation(open_dock, checks, clone_path, scheduler_runs)
     root = _Root(
         name="taskdock",
         help="Tasks for coding agents: each with a branch, a sandbox and tabs.",
         epilog="The options above may stand before or after any command.",
-        context_settings={"obj": installation, "help_option_names": ["-h", "--help"]},
+        context_settings={"obj": Installation(open_dock, **brought), "help_option_names": ["-h", "--help"]},
         no_args_is_help=True,
     )
     return click.version_option(package_name="taskdock", message="taskdock %(version)s")(root)
@@ -56,36 +52,69 @@ def build_cli(
 
 def _load(noun: str) -> click.Command:
     """Import one noun; written out, so that the import contracts see each."""
-    found: click.Command
-    if noun == "demo":
-        from taskdock.adapters.entry.cli.demo import command as demo
+    match noun:
+        case "task" | "tab" | "message" | "repo":
+            return _load_record(noun)
+        case "demo":
+            from taskdock.adapters.entry.cli.demo import command as demo
 
-        found = demo
-    elif noun == "repo":
-        from taskdock.adapters.entry.cli.repo import command as repo
+            return demo
+        case "transcript":
+            from taskdock.adapters.entry.cli.transcript import command as transcript
 
-        found = repo
-    elif noun == "task":
-        from taskdock.adapters.entry.cli.task import command as task
+            return transcript
+        case "history":
+            from taskdock.adapters.entry.cli.history import command as history
 
-        found = task
-    elif noun == "tab":
-        from taskdock.adapters.entry.cli.tab import command as tab
+            return history
+        case _:
+            return _load_upkeep(noun)
 
-        found = tab
-    elif noun == "transcript":
-        from taskdock.adapters.entry.cli.transcript import command as transcript
 
-        found = transcript
-    elif noun == "history":
-        from taskdock.adapters.entry.cli.history import command as history
+def _load_record(noun: str) -> click.Command:
+    """What is about records."""
+    match noun:
+        case "task":
+            from taskdock.adapters.entry.cli.task import command as task
 
-        found = history
-    else:
-        from taskdock.adapters.entry.cli.doctor import command as doctor
+            return task
+        case "tab":
+            from taskdock.adapters.entry.cli.tab import command as tab
 
-        found = doctor
-    return found
+            return tab
+        case "message":
+            from taskdock.adapters.entry.cli.message import command as message
+
+            return message
+        case _:
+            from taskdock.adapters.entry.cli.repo import command as repo
+
+            return repo
+
+
+def _load_upkeep(noun: str) -> click.Command:
+    """What is about the installation."""
+    match noun:
+        case "doctor":
+            from taskdock.adapters.entry.cli.doctor import command as doctor
+
+            return doctor
+        case "reap":
+            from taskdock.adapters.entry.cli.reap import command as reap
+
+            return reap
+        case "store":
+            from taskdock.adapters.entry.cli.store import command as store
+
+            return store
+        case "purge":
+            from taskdock.adapters.entry.cli.purge import command as purge
+
+            return purge
+        case _:
+            from taskdock.adapters.entry.cli.completion import command as completion
+
+            return completion
 
 
 class _Root(Group):

@@ -4,10 +4,12 @@ Owns: every key that `--json` prints; a key is added, never renamed or removed.
 Never: a prompt; texts of messages are in the transcript alone.
 Reads as: a command -> a document -> output.py.
 
-    task    id workspace repo_id provider agent title branch base status step failure head sandbox generation
-            created_at updated_at; shown alone also: version waits_for available_actions tabs
-    tab     id task_id number name agent status turn message_id held last_end last_end_detail session_id sandbox failure
-            opened_at updated_at closed_at; shown alone also: available_actions
+    task    id workspace repo_id provider agent model permission_mode title branch base status activity step failure head
+            moved sandbox generation created_at updated_at; shown alone also: version waits_for available_actions tabs
+            queued held permissions
+    tab     id task_id number name agent model status turn message_id held last_end last_end_detail turns_ended session_id
+            sandbox failure opened_at updated_at closed_at; shown alone also: available_actions
+    permission id tab_id title options (id name kind) status asked_at option_id
     message id task_id tab_id number status reason created_at updated_at
     repo    id workspace name remote trunk head status step failure created_at updated_at
     step    name attempt started_at retry_at waits_for progress last_progress_at
@@ -18,8 +20,8 @@ Reads as: a command -> a document -> output.py.
             process carries it out now (null: not known)
 
 Times are ISO 8601 in UTC. What is not there is null. Lists are `{"tasks": [...]}`, `{"tabs": ...}`, `{"repos": ...}`,
-`{"events": ...}`, `{"items": ...}`, `{"checks": ...}`. A watched or followed line has `position` and `type` (task, tab,
-message, repo, history, transcript, snapshot, rest), and under the name of its type what it is about.
+`{"messages": ...}`, `{"events": ...}`, `{"items": ...}`, `{"checks": ...}`, `{"sandboxes": ...}`. A watched or followed line has `position` and `type` (task, tab,
+message, repo, history, transcript, snapshot, reset, rest), and under the name of its type what it is about.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +31,7 @@ from typing import Any
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.step import Failure, Step
-from taskdock.core.tab import Tab
+from taskdock.core.tab import Permission, Tab
 from taskdock.core.task import Task
 from taskdock.ports.store import Item, StoredEvent
 from taskdock.services.dock import TaskView
@@ -40,11 +42,13 @@ Document = dict[str, Any]
 def task_document(task: Task) -> Document:
     """A task as a list shows it."""
     return {
-        **_fields(task, "id", "workspace", "repo_id", "provider", "agent", "title", "branch", "base"),
+        **_fields(task, "id", "workspace", "repo_id", "provider", "agent", "model", "permission_mode"),
+        **_fields(task, "title", "branch", "base"),
         "status": task.status.value,
+        "activity": task.activity.value,
         "step": _step(task.step),
         "failure": _failure(task.failure),
-        "head": task.head,
+        **_fields(task, "head", "moved"),
         "sandbox": task.sandbox.name if task.box_ordered else None,
         "generation": task.generation,
         **_times(task, "created_at", "updated_at"),
@@ -59,6 +63,9 @@ def view_document(view: TaskView) -> Document:
         "waits_for": view.waits_for,
         "available_actions": _actions(view.available_actions, view.task.id),
         "tabs": [shown_tab_document(view, tab) for tab in view.tabs],
+        "queued": [message_document(message) for message in view.queued],
+        "held": list(view.held),
+        "permissions": [permission_document(permission) for permission in view.permissions],
     }
 
 
@@ -70,15 +77,26 @@ def shown_tab_document(view: TaskView, tab: Tab) -> Document:
 def tab_document(tab: Tab) -> Document:
     """A tab."""
     return {
-        **_fields(tab, "id", "task_id", "number", "name", "agent"),
+        **_fields(tab, "id", "task_id", "number", "name", "agent", "model"),
         "status": tab.status.value,
         "turn": tab.turn.at,
         "message_id": tab.turn.message_id,
         "held": tab.held,
         "last_end": tab.last_end.value if tab.last_end else None,
-        **_fields(tab, "last_end_detail", "session_id", "sandbox"),
+        **_fields(tab, "last_end_detail", "turns_ended", "session_id", "sandbox"),
         "failure": _failure(tab.failure),
         **_times(tab, "opened_at", "updated_at", "closed_at"),
+    }
+
+
+def permission_document(permission: Permission) -> Document:
+    """What an agent asks, or asked."""
+    return {
+        **_fields(permission, "id", "tab_id", "title"),
+        "options": [_fields(option, "id", "name", "kind") for option in permission.options],
+        "status": permission.at,
+        **_times(permission, "asked_at"),
+        "option_id": permission.option_id,
     }
 
 

@@ -19,7 +19,7 @@ from taskdock.adapters.entry.cli.live import Line, Live, Taken, take
 from taskdock.adapters.entry.cli.rests import Rest, Rule
 from taskdock.core.history import HistoryKind
 from taskdock.core.intents import CollectWork
-from taskdock.core.task import WAIT_REPO, TaskStatus
+from taskdock.core.task_record import WAIT_REPO, TaskStatus
 from taskdock.ports.store import Item, Snapshot, StoredEvent
 from taskdock.services.dock import Dock
 from taskdock.services.feed import Happened, Seen, Spoken
@@ -33,7 +33,10 @@ COLLECTION_SECONDS_MAX = 60.0
 _ASK_SECONDS_MAX = 1.0
 _WAITS_SECONDS = 0.5
 _CLOSE_SECONDS_MAX = 1.0
-_UP = (TaskStatus.RUNNING, TaskStatus.KILLING, TaskStatus.KILLED)
+_UP = (
+    TaskStatus.RUNNING, TaskStatus.STOPPING, TaskStatus.STOPPED, TaskStatus.ARCHIVING, TaskStatus.ARCHIVED,
+    TaskStatus.KILLING, TaskStatus.KILLED,
+)  # fmt: skip
 """Where how the task came up is of no interest to a command that was given later."""
 
 

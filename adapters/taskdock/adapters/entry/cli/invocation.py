@@ -17,17 +17,22 @@ from attrs import frozen
 
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.adapters.entry.cli.homes import find_home
+from taskdock.adapters.entry.cli.upkeep import Purge, StoreUpkeep
 
 if TYPE_CHECKING:
     from taskdock.services.dock import Dock
+    from taskdock.services.reaper import Reaper
 
 Opener = Callable[..., AbstractAsyncContextManager["Dock"]]
 """`opener(home, *, schedule, read_only=False)`; `schedule`: take the scheduler's seat if it is free."""
 
+Reapers = Callable[[Path], AbstractAsyncContextManager["Reaper"]]
+"""Opens the reaper of a home."""
+
 
 @frozen
 class Installation:
-    """What the app brings; what is None this installation cannot tell."""
+    """What the app brings; what is None this installation cannot tell or do."""
 
     open_dock: Opener
     checks: Callable[[Path], Awaitable[Sequence[Check]]] | None = None
@@ -36,6 +41,9 @@ class Installation:
     """Where the service-owned clone of a repo id is in a home."""
     scheduler_runs: Callable[[Path], Awaitable[bool]] | None = None
     """Whether some process schedules a home now."""
+    reapers: Reapers | None = None
+    store: StoreUpkeep | None = None
+    purge: Purge | None = None
 
 
 @frozen

@@ -20,9 +20,9 @@ from taskdock.core.history import HistoryKind
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
-from taskdock.core.task import WAIT_REPO, Task
+from taskdock.core.task_record import WAIT_REPO, Task
 from taskdock.ports.store import Item, Snapshot, StoredEvent, Versioned
-from taskdock.services.feed import Happened, RecordChanged, Seen
+from taskdock.services.feed import Happened, RecordChanged, Reset, Seen
 
 PROVISIONING = (
     "init_enqueue_provision",
@@ -102,6 +102,8 @@ def take(live: Live, seen: Seen) -> Taken:
         return Taken(_with_record(live, seen.changed))
     if isinstance(seen, Happened):
         return _take_event(live, seen.happened)
+    if isinstance(seen, Reset):
+        return Taken(live)  # the snapshot that follows replaces what is shown
     return _take_items(live, seen.tab_id, seen.items)
 
 
@@ -173,8 +175,11 @@ def _outcome(row: Row) -> str:
 
 # Rows
 
-_KILLING = "killing/"
-"""A kill takes the place of whatever was under way, so its rows take the place of the others."""
+_LEAVING = ("stopping/", "archiving/", "killing/")
+"""Each of these takes the place of whatever was under way, so its rows take the place of the others."""
+
+_BEGINNINGS = (HistoryKind.TASK_RESUMED, HistoryKind.TASK_UNARCHIVED)
+"""What was before is over."""
 
 
 def _row_name(step: str) -> str:
@@ -184,6 +189,8 @@ def _row_name(step: str) -> str:
 
 _ENDINGS = {
     HistoryKind.TASK_RUNNING: RowStatus.DONE,
+    HistoryKind.TASK_STOPPED: RowStatus.DONE,
+    HistoryKind.TASK_ARCHIVED: RowStatus.DONE,
     HistoryKind.TASK_KILLED: RowStatus.DONE,
     HistoryKind.TASK_FAILED: RowStatus.FAILED,
 }
@@ -193,6 +200,8 @@ def _rows_after(rows: tuple[Row, ...], stored: StoredEvent) -> tuple[Row, ...]:
     kind, at, data = stored.event.kind, stored.event.at, stored.event.data
     if kind in _ENDINGS:
         return tuple(_ended(row, _ENDINGS[kind], at) for row in rows)
+    if kind in _BEGINNINGS:
+        return ()
     if kind is HistoryKind.TASK_CREATED:
         return _working(tuple(Row(name) for name in PROVISIONING), PROVISIONING[0], at)
     if kind is HistoryKind.TASK_PROVISION_QUEUED:
@@ -217,8 +226,7 @@ def _with_note(rows: tuple[Row, ...], stored: StoredEvent) -> tuple[Row, ...]:
 
 def _working(rows: tuple[Row, ...], name: str, at: datetime) -> tuple[Row, ...]:
     """The named step begins: what was under way has ended, what comes after it waits (again)."""
-    if name.startswith(_KILLING):
-        rows = tuple(row for row in rows if row.name.startswith(_KILLING))
+    rows = _of_this_way(rows, name)
     known = [row.name for row in rows]
     if name not in known:
         return (*(_ended(row, RowStatus.DONE, at) for row in rows), _begun(Row(name), at))
@@ -226,7 +234,19 @@ def _working(rows: tuple[Row, ...], name: str, at: datetime) -> tuple[Row, ...]:
     if rows[place].status is RowStatus.WORKING:
         return rows
     before = tuple(_passed(_ended(row, RowStatus.DONE, at)) for row in rows[:place])
-    return (*before, _begun(Row(name), at), *(Row(row.name) for row in rows[place + 1 :]))
+    after = tuple(Row(row.name) for row in rows[place + 1 :] if row.name in PROVISIONING)
+    return (*before, _begun(Row(name), at), *after)
+
+
+def _of_this_way(rows: tuple[Row, ...], name: str) -> tuple[Row, ...]:
+    """The rows that belong together with the named step: those of one leaving, or those of coming up, from it on."""
+    way = next((way for way in _LEAVING if name.startswith(way)), None)
+    if way is not None:
+        return tuple(row for row in rows if row.name.startswith(way))
+    if name in PROVISIONING and all(row.name != name for row in rows):
+        kept = tuple(row for row in rows if not row.name.startswith(_LEAVING))
+        return (*kept, *(Row(step) for step in PROVISIONING[PROVISIONING.index(name) :]))
+    return rows
 
 
 def _begun(row: Row, at: datetime) -> Row:
@@ -254,6 +274,14 @@ def _ends_after(ends: Mapping[str, str], stored: StoredEvent) -> Mapping[str, st
 
 # What a row says now
 
+_HEALING = {
+    "init_create_sandbox/observe": "looking for the sandbox",
+    "init_create_sandbox/collect": "bringing work out of the one that failed",
+    "init_create_sandbox/destroy": "releasing the old one",
+    "running/observe": "looking for the sandbox",
+}
+"""Steps that share a row with another, or whose name does not say what is done."""
+
 
 def note_of(live: Live, row: Row) -> str:
     """What stands beside a row: what it brought; under way, how far it has come or what it waits for."""
@@ -266,4 +294,4 @@ def note_of(live: Live, row: Row) -> str:
         return sayings.of_clone(live.repo)
     if live.waits_for:
         return f"waits for {live.waits_for}"
-    return step.progress or row.trouble or row.note or ""
+    return step.progress or row.trouble or _HEALING.get(step.name) or row.note or ""

@@ -48,6 +48,7 @@ async def first_open_tab(dock: Dock, named: str, workspace: str) -> str:
         f"The task {named!r} has no open tab: open one with `taskdock tab open`.",
         status=view.task.status.value,
         available_actions=view.available_actions[view.task.id],
+        record_id=view.task.id,
     )
 
 

@@ -1,6 +1,6 @@
 """Orders: a command that is accepted at once, and then watched to its end or left to the background.
 
-Owns: `carry_out`, the one way from a command to what is printed of it.
+Owns: `carry_out` and `settle`, the two ways from a command to what is printed of it.
 Never: a second command sent because the first one is slow.
 Reads as: task.py, tab.py -> `carry_out(context, give)` -> receipt printed -> following.py.
 """
@@ -35,6 +35,7 @@ _NAME = "taskdock"
 detach = click.option("--detach", is_flag=True, help="Return once it is accepted; do not watch it.")
 key = click.option("--key", metavar="KEY", help="An idempotency key: sent twice, it counts once.")
 force = click.option("--force", is_flag=True, help="Give up what stands in the way.")
+model = click.option("--model", metavar="NAME", help="Which model, in the agent's words; else its own.")
 
 
 @frozen
@@ -50,6 +51,26 @@ class Given:
 
 
 Give = Callable[[Dock, Invocation], Awaitable[Given]]
+
+
+@frozen
+class Done:
+    """A command that is over once it is accepted: the id of what it changed, and one sentence."""
+
+    receipt: Receipt
+    id: str
+    sentence: str
+
+
+def settle(context: click.Context, give: Callable[[Dock, Invocation], Awaitable[Done]]) -> NoReturn:
+    """Give a command that starts no work of its own, and say what it changed."""
+    invocation = Invocation.of(context)
+
+    async def work(dock: Dock) -> int:
+        await _tell(invocation, await give(dock, invocation), {})
+        return ExitCode.OK
+
+    run(context, work)
 
 
 def carry_out(context: click.Context, give: Give, *, detach: bool) -> NoReturn:
@@ -117,7 +138,7 @@ def _view(invocation: Invocation) -> View:
     return view_for(sys.stdout if invocation.tells_people else sys.stderr)
 
 
-async def _tell(invocation: Invocation, given: Given, more: dict[str, Any]) -> None:
+async def _tell(invocation: Invocation, given: Given | Done, more: dict[str, Any]) -> None:
     """The receipt, at once: who is interrupted later knows what was made."""
     if invocation.json:
         await output.say(json.dumps({**attrs.asdict(given.receipt), **more}))

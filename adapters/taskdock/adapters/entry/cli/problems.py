@@ -5,15 +5,16 @@ Never: a traceback for what Taskdock raises on purpose; what it does not is a bu
 Reads as: app.py -> `tell` -> stderr.
 
 The document: `code` (stable, for programs), `message`, `exit_code`, `status` and `available_actions` (of the record, for
-a conflict), `field` (for an invalid command), `retry_after_seconds`. What does not apply is null, or empty.
+a conflict), `record_id` (which record), `field` (for an invalid command), `retry_after_seconds`. What does not apply is null, or empty.
 """
 
 import json as json_text
 
 import click
 
+from taskdock.adapters.entry.cli.actions import what_fits
 from taskdock.adapters.entry.cli.exit_codes import ExitCode
-from taskdock.core.errors import CommandRejected, StoreError, TaskdockError
+from taskdock.core.errors import CommandRejected, Conflict, StoreError, TaskdockError
 
 USAGE_CODE = "invalid_usage"
 """Of a command line that could not be parsed."""
@@ -23,7 +24,7 @@ def problem(error: TaskdockError, exit_code: int) -> dict[str, object]:
     """The problem document of an error."""
     return _document(_code(error), str(error), exit_code) | {
         key: _plain(getattr(error, key))
-        for key in ("status", "available_actions", "field", "retry_after_seconds")
+        for key in ("status", "available_actions", "record_id", "field", "retry_after_seconds")
         if getattr(error, key, None)
     }
 
@@ -34,9 +35,9 @@ def tell(error: TaskdockError, exit_code: int, *, json: bool) -> None:
         click.echo(json_text.dumps(problem(error, exit_code)), err=True)
         return
     click.echo(f"taskdock: {error}", err=True)
-    actions = getattr(error, "available_actions", ())
-    if actions:
-        click.echo(f"What fits now: {', '.join(actions)}.", err=True)
+    if isinstance(error, Conflict):
+        for line in what_fits(error):
+            click.echo(line, err=True)
 
 
 def tell_usage(error: click.ClickException, *, json: bool) -> None:
@@ -55,6 +56,7 @@ def _document(code: str, message: str, exit_code: int) -> dict[str, object]:
         "exit_code": int(exit_code),
         "status": None,
         "available_actions": [],
+        "record_id": None,
         "field": None,
         "retry_after_seconds": None,
     }

@@ -16,6 +16,8 @@ from taskdock.core.task import TaskStatus
 
 _SENT_LATER = (MessageStatus.QUEUED, MessageStatus.SENDING)
 _COMPLETED = "completed"
+_AT_REST = (TaskStatus.STOPPED, TaskStatus.ARCHIVED, TaskStatus.KILLED)
+"""Where nothing goes on until somebody asks for it."""
 
 
 @frozen
@@ -37,12 +39,22 @@ def of_message(message_id: str, tab_id: str) -> Rule:
         if message is not None and message.status is MessageStatus.FAILED:
             return Rest(ok=False, reason=f"the message failed: {message.reason}")
         if message is not None and message.status is MessageStatus.WITHDRAWN:
-            return Rest(ok=False, reason="the message was withdrawn: its tab was closed")
+            return Rest(ok=False, reason="the message was withdrawn")
         is_open = message is not None and message.status in _SENT_LATER
         if message_id in live.ends and not is_open:
             end = live.ends[message_id]
             return Rest(ok=end == _COMPLETED, reason=None if end == _COMPLETED else f"the turn was {end}")
-        return _of_failure(live, live.tabs.get(tab_id))
+        tab = live.tabs.get(tab_id)
+        if (
+            message is not None
+            and message.status is MessageStatus.QUEUED
+            and tab is not None
+            and _is_stuck(tab)
+        ):
+            return Rest(
+                ok=False, reason="the message waits: a turn before it did not complete, so the queue is held"
+            )
+        return _of_failure(live, tab)
 
     return rule
 
@@ -69,30 +81,51 @@ def of_closing(tab_id: str) -> Rule:
     return rule
 
 
-def of_provisioning(live: Live) -> Rest | None:
-    """The task runs, or has failed."""
-    if live.task is not None and live.task.status is TaskStatus.RUNNING:
-        return Rest(ok=True)
-    return _of_failure(live, None)
+def of_turn(message_id: str, tab_id: str) -> Rule:
+    """The turn that was asked to end has ended, however."""
+
+    def rule(live: Live) -> Rest | None:
+        tab = live.tabs.get(tab_id)
+        over = tab is not None and tab.turn.message_id != message_id
+        return Rest(ok=True) if over or message_id in live.ends else _of_failure(live, tab)
+
+    return rule
 
 
-def of_kill(live: Live) -> Rest | None:
-    """The task is killed, or its kill has failed."""
-    if live.task is not None and live.task.status is TaskStatus.KILLED:
-        return Rest(ok=True)
-    return _of_failure(live, None)
+def of_leaving(wanted: TaskStatus, way: TaskStatus) -> Rule:
+    """The task has come to this status, by way of that one, or somebody has asked for something else meanwhile."""
+
+    def rule(live: Live) -> Rest | None:
+        task = live.task
+        if task is None or task.status is way:
+            return None
+        if task.status is wanted:
+            return Rest(ok=True)
+        return _of_failure(live, None) or Rest(ok=False, reason=f"the task is {task.status.value} instead")
+
+    return rule
+
+
+of_stop = of_leaving(TaskStatus.STOPPED, TaskStatus.STOPPING)
+of_archive = of_leaving(TaskStatus.ARCHIVED, TaskStatus.ARCHIVING)
+of_kill = of_leaving(TaskStatus.KILLED, TaskStatus.KILLING)
 
 
 def of_task(live: Live) -> Rest | None:
     """Nothing of the task is under way: it waits for a user, or is over."""
     if live.task is None:
         return None
-    if live.task.status is TaskStatus.KILLED:
+    if live.task.status in _AT_REST:
         return Rest(ok=True)
     failed = _of_failure(live, None)
     if failed is not None or live.task.status is not TaskStatus.RUNNING:
         return failed
     return None if any(_is_busy(live, tab) for tab in live.tabs.values()) else Rest(ok=True)
+
+
+def _is_stuck(tab: Tab) -> bool:
+    """Whether its queue waits for the user."""
+    return tab.held and tab.turn.at == "none"
 
 
 def _is_busy(live: Live, tab: Tab) -> bool:
@@ -110,8 +143,8 @@ def _of_failure(live: Live, tab: Tab | None) -> Rest | None:
     task = live.task
     if task is not None and task.status is TaskStatus.ERROR:
         return Rest(ok=False, reason=task.failure.reason if task.failure else "the task is in error")
-    if task is not None and task.status is TaskStatus.KILLED:
-        return Rest(ok=False, reason="the task was killed")
+    if task is not None and task.status in _AT_REST:
+        return Rest(ok=False, reason=f"the task was {task.status.value}")
     if tab is not None and tab.status is TabStatus.ERROR:
         return Rest(ok=False, reason=tab.failure.reason if tab.failure else "the tab is in error")
     if tab is not None and tab.status is TabStatus.CLOSED:

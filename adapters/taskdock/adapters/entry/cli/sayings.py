@@ -21,6 +21,9 @@ _Data = Mapping[str, Json]
 
 def of_event(event: HistoryEvent) -> str | None:
     """The sentence of an event; None for one that the rows, or the transcript, tell better."""
+    if event.kind is HistoryKind.PERMISSION_ASKED:
+        answer = f"taskdock task allow {event.tab_id}, or task reject"
+        return f"the agent asks for a permission: {event.data['title']} ({answer})"
     saying = _SAYINGS.get(event.kind)
     return None if saying is None else saying(event.data)
 
@@ -67,7 +70,8 @@ def _collected(data: _Data) -> str:
 
 def _lost(data: _Data) -> str:
     kept = f"; the work up to {commit(data['head'])} is kept" if data.get("head") else ""
-    return f"the sandbox was lost: {data.get('reason') or 'it is gone'}{kept}"
+    owed = ", what came after it may be lost" if data.get("work_owed") else ""
+    return f"the sandbox was lost: {data.get('reason') or 'it is gone'}{kept}{owed}"
 
 
 def _turn_ended(data: _Data) -> str | None:
@@ -80,10 +84,14 @@ _SAYINGS: dict[HistoryKind, Callable[[_Data], str | None]] = {
     HistoryKind.TASK_FAILED: lambda data: (
         f"failed in {data['step']}, attempt {data['attempts']} ({data['class']}): {data['reason']}"
     ),
+    HistoryKind.TASK_RENAMED: lambda data: f"renamed: {data['title']}",
     HistoryKind.TASK_RETRIED: lambda data: f"retried from {data['step']}",
     HistoryKind.SANDBOX_CREATED: lambda data: f"sandbox {data['sandbox']}",
     HistoryKind.SANDBOX_ADOPTED: lambda data: f"sandbox {data['sandbox']}, found again",
     HistoryKind.SANDBOX_LOST: _lost,
+    HistoryKind.SANDBOX_REAPED: lambda data: (
+        f"sandbox {data['sandbox']} was left over and is ended: {data['reason']}"
+    ),
     HistoryKind.WORK_COLLECTED: _collected,
     HistoryKind.WORK_GIVEN_UP: lambda data: f"work was given up: {data['reason']}",
     HistoryKind.TAB_FAILED: lambda data: (
@@ -91,4 +99,9 @@ _SAYINGS: dict[HistoryKind, Callable[[_Data], str | None]] = {
     ),
     HistoryKind.MESSAGE_FAILED: lambda data: f"a message failed: {data['reason']}",
     HistoryKind.TURN_ENDED: _turn_ended,
+    HistoryKind.PERMISSION_ANSWERED: lambda data: (
+        f"the permission was answered: {data['option']}"
+        if data.get("option")
+        else "the permission was not given"
+    ),
 }

@@ -80,6 +80,10 @@ class Speech:
             return self._plan(body)
         if item.kind in ("tool_call", "tool_call_update"):
             return self._tool(body)
+        if item.kind == "diff":
+            path = str(body.get("path") or body.get("text", ""))
+            # As the repository names it: where a checkout is, is the sandbox's own affair.
+            return f"± {one_line(path.rpartition('/checkout/')[2] or path)}"
         if item.kind == "gap":
             return "(something was said here that could not be kept)"
         return f"{item.kind}: {one_line(str(body.get('text', '')))}"

@@ -1,6 +1,6 @@
 """Tab: the commands about tabs.
 
-Owns: `taskdock tab open|list|close|retry`.
+Owns: `taskdock tab open|list|close|retry|rename|model|read|draft|resume-queue|cancel-turn`.
 Never: a wait before the receipt is printed.
 Reads as: app.py -> `command` -> orders.py or a read of the dock.
 """
@@ -13,13 +13,17 @@ from taskdock.adapters.entry.cli import documents, orders, output, rests
 from taskdock.adapters.entry.cli.following import Wanted
 from taskdock.adapters.entry.cli.invocation import Group, Invocation
 from taskdock.adapters.entry.cli.names import text_of
-from taskdock.adapters.entry.cli.orders import Given, carry_out, watched_task
+from taskdock.adapters.entry.cli.orders import Done, Given, carry_out, settle, watched_task
 from taskdock.adapters.entry.cli.runner import run
 from taskdock.adapters.entry.cli.task_text import tab_lines
+from taskdock.core.tab import Tab
 from taskdock.services.dock import Dock
 from taskdock.services.receipts import TabReceipt
 
 command = Group("tab", help="Tabs: each is one conversation with an agent of a task.")
+_principal = click.option(
+    "--principal", metavar="NAME", default="default", show_default=True, help="Who reads or writes."
+)
 
 
 @command.command("open")
@@ -27,6 +31,7 @@ command = Group("tab", help="Tabs: each is one conversation with an agent of a t
 @click.argument("prompt", required=False)
 @click.option("--name", metavar="TEXT", help="Else 'Tab' and its number.")
 @click.option("--agent", metavar="NAME", help="Else the task's.")
+@orders.model
 @orders.key
 @orders.detach
 @click.pass_context
@@ -112,6 +117,112 @@ def retry(context: click.Context, /, *, tab_id: str, key: str | None, detach: bo
         receipt = await dock.retry_tab(tab_id, key=key, workspace=invocation.workspace)
         wants = Wanted(receipt.task_id, rests.of_tab(tab_id), invocation.workspace, since=since, silent=True)
         return _given(receipt, "is tried again", wants)
+
+    carry_out(context, give, detach=detach)
+
+
+@command.command()
+@click.argument("tab_id", metavar="TAB")
+@click.argument("name")
+@orders.key
+@click.pass_context
+def rename(context: click.Context, /, *, tab_id: str, name: str, key: str | None) -> None:
+    """Give a tab another name."""
+
+    async def give(dock: Dock, invocation: Invocation) -> Done:
+        receipt = await dock.rename_tab(tab_id, name, key=key, workspace=invocation.workspace)
+        return Done(receipt, tab_id, f"{tab_id} is renamed")
+
+    settle(context, give)
+
+
+@command.command()
+@click.argument("tab_id", metavar="TAB")
+@click.argument("model", metavar="MODEL")
+@orders.key
+@click.pass_context
+def model(context: click.Context, /, *, tab_id: str, model: str, key: str | None) -> None:
+    """Choose the model of a tab's next prompts, in the agent's words."""
+
+    async def give(dock: Dock, invocation: Invocation) -> Done:
+        receipt = await dock.set_model(tab_id, model, key=key, workspace=invocation.workspace)
+        return Done(receipt, tab_id, f"{tab_id} uses {model} from its next prompt on")
+
+    settle(context, give)
+
+
+@command.command()
+@click.argument("tab_id", metavar="TAB")
+@_principal
+@click.option("--turns", type=click.IntRange(0), help="How many ended turns; else all that have ended.")
+@orders.key
+@click.pass_context
+def read(
+    context: click.Context, /, *, tab_id: str, principal: str, turns: int | None, key: str | None
+) -> None:
+    """Mark a tab as read."""
+
+    async def give(dock: Dock, invocation: Invocation) -> Done:
+        receipt = await dock.mark_read(
+            tab_id, principal, turns=turns, key=key, workspace=invocation.workspace
+        )
+        return Done(receipt, tab_id, f"{tab_id} is read")
+
+    settle(context, give)
+
+
+@command.command()
+@click.argument("tab_id", metavar="TAB")
+@click.argument("text")
+@_principal
+@orders.key
+@click.pass_context
+def draft(context: click.Context, /, *, tab_id: str, text: str, principal: str, key: str | None) -> None:
+    """Keep TEXT (- reads it from stdin) as what is being written in a tab; an empty one drops it."""
+    written = text_of(text)
+
+    async def give(dock: Dock, invocation: Invocation) -> Done:
+        receipt = await dock.set_draft(tab_id, principal, written, key=key, workspace=invocation.workspace)
+        return Done(receipt, tab_id, f"the draft in {tab_id} is kept")
+
+    settle(context, give)
+
+
+@command.command("resume-queue")
+@click.argument("tab_id", metavar="TAB")
+@orders.key
+@orders.detach
+@click.pass_context
+def resume_queue(context: click.Context, /, *, tab_id: str, key: str | None, detach: bool) -> None:
+    """Let a queue go on that is held since a turn did not complete, and watch the task until it rests."""
+
+    async def give(dock: Dock, invocation: Invocation) -> Given:
+        since = dock.clock.now()
+        receipt = await dock.resume_queue(tab_id, key=key, workspace=invocation.workspace)
+        wants = Wanted(
+            receipt.task_id, rests.of_task, invocation.workspace, since=since, until_collected=True
+        )
+        return _given(receipt, "goes on with its queue", wants)
+
+    carry_out(context, give, detach=detach)
+
+
+@command.command("cancel-turn")
+@click.argument("tab_id", metavar="TAB")
+@orders.key
+@orders.detach
+@click.pass_context
+def cancel_turn(context: click.Context, /, *, tab_id: str, key: str | None, detach: bool) -> None:
+    """Ask the agent to end the turn that runs in a tab, and watch until it has ended."""
+
+    async def give(dock: Dock, invocation: Invocation) -> Given:
+        since = dock.clock.now()
+        found = await dock.reads.record("tab", tab_id)
+        running = found.record.turn.message_id if found and isinstance(found.record, Tab) else None
+        receipt = await dock.cancel_turn(tab_id, key=key, workspace=invocation.workspace)
+        rule = rests.of_turn(running or "", tab_id)
+        wants = Wanted(receipt.task_id, rule, invocation.workspace, since=since, until_collected=True)
+        return _given(receipt, "is asked to end its turn", wants)
 
     carry_out(context, give, detach=detach)
 

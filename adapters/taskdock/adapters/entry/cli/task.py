@@ -1,8 +1,8 @@
 """Task: the commands about tasks.
 
-Owns: `taskdock task create|list|show|watch|send|retry|kill`.
+Owns: `taskdock task create|list|show|watch|send`, and the group with its other verbs.
 Never: a wait before the receipt is printed.
-Reads as: app.py -> `command` -> orders.py or a read of the dock.
+Reads as: app.py -> `command` -> task_life.py, answers.py, orders.py or a read of the dock.
 """
 
 import json
@@ -12,11 +12,22 @@ from datetime import UTC, datetime
 import click
 
 from taskdock.adapters.entry.cli import documents, orders, output, rests
+from taskdock.adapters.entry.cli.answers import allow, reject
 from taskdock.adapters.entry.cli.following import Wanted, follow
 from taskdock.adapters.entry.cli.invocation import Group, Invocation
 from taskdock.adapters.entry.cli.names import first_open_tab, named_repo, text_of
 from taskdock.adapters.entry.cli.orders import Given, carry_out, watched_task
 from taskdock.adapters.entry.cli.runner import run
+from taskdock.adapters.entry.cli.task_life import (
+    archive,
+    kill,
+    rename,
+    resume,
+    retry,
+    set_branch,
+    stop,
+    unarchive,
+)
 from taskdock.adapters.entry.cli.task_text import list_lines, show_lines
 from taskdock.adapters.entry.cli.views import JsonLines, view_for
 from taskdock.services.dock import Dock
@@ -32,6 +43,8 @@ command = Group("task", help="Tasks: each has a branch, a sandbox and tabs.")
 @click.option("--base", metavar="BRANCH", help="Branch or commit it starts from; else the trunk.")
 @click.option("--provider", metavar="NAME", help="Where its sandbox is made.")
 @click.option("--agent", metavar="NAME", help="Who works in it.")
+@orders.model
+@click.option("--permission-mode", metavar="NAME", help="What the agent may do unasked, in its own words.")
 @orders.key
 @orders.detach
 @click.pass_context
@@ -160,43 +173,5 @@ def send(context: click.Context, /, *, to: str, text: str, key: str | None, deta
     carry_out(context, give, detach=detach)
 
 
-@command.command()
-@click.argument("task_id", metavar="ID")
-@orders.key
-@orders.detach
-@click.pass_context
-def retry(context: click.Context, /, *, task_id: str, key: str | None, detach: bool) -> None:
-    """Go on from where a task failed, and watch it until it rests."""
-
-    async def give(dock: Dock, invocation: Invocation) -> Given:
-        since = dock.clock.now()
-        receipt = await dock.retry_task(task_id, key=key, workspace=invocation.workspace)
-        wants = Wanted(task_id, rests.of_task, invocation.workspace, since=since, until_collected=True)
-        return _changed(receipt.task_id, f"{task_id} is tried again", receipt, wants)
-
-    carry_out(context, give, detach=detach)
-
-
-@command.command()
-@click.argument("task_id", metavar="ID")
-@orders.force
-@orders.key
-@orders.detach
-@click.pass_context
-def kill(context: click.Context, /, *, task_id: str, force: bool, key: str | None, detach: bool) -> None:
-    """End a task for good, once its work is brought out.
-
-    With --force also where work cannot be brought out; it is lost then.
-    """
-
-    async def give(dock: Dock, invocation: Invocation) -> Given:
-        since = dock.clock.now()
-        receipt = await dock.kill_task(task_id, force=force, key=key, workspace=invocation.workspace)
-        wants = Wanted(task_id, rests.of_kill, invocation.workspace, since=since, silent=True)
-        return _changed(receipt.task_id, f"{task_id} is being killed", receipt, wants)
-
-    carry_out(context, give, detach=detach)
-
-
-def _changed(task_id: str, sentence: str, receipt: orders.Receipt, wanted: Wanted) -> Given:
-    return Given(receipt, task_id, sentence, ("task", "watch", task_id), watched_task(wanted))
+for _verb in (stop, resume, archive, unarchive, retry, kill, rename, set_branch, allow, reject):
+    command.add_command(_verb)

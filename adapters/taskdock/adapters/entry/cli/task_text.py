@@ -61,11 +61,31 @@ def show_lines(view: TaskView, repo: Repo, now: datetime, columns: int | None) -
         ("commit", sayings.commit(task.head) if task.head else None),
         ("provider", task.provider),
         ("sandbox", task.sandbox.name if task.box_ordered else None),
-        ("agent", task.agent),
+        ("agent", f"{task.agent}, model {task.model}" if task.model else task.agent),
         ("created", f"{age(task.created_at, now)} ago"),
         ("may", ", ".join(view.available_actions.get(task.id, ()))),
     ]
-    return [*fields(pairs), *failure_lines(task.failure), "", *tab_lines(view.tabs, now, columns)]
+    return [
+        *fields(pairs),
+        *failure_lines(task.failure),
+        "",
+        *tab_lines(view.tabs, now, columns),
+        *_waiting_lines(view),
+    ]
+
+
+def _waiting_lines(view: TaskView) -> list[str]:
+    """What waits for the user: questions of agents, held queues; and how much is queued behind what."""
+    lines = [
+        f"{one.tab_id} asks: {one.title} [{', '.join(option.id for option in one.options)}] ({one.id})"
+        for one in view.permissions
+    ]
+    for tab in view.tabs:
+        count = sum(message.tab_id == tab.id for message in view.queued)
+        if count:
+            waits = f"held, until taskdock tab resume-queue {tab.id}" if tab.held else "in their order"
+            lines.append(f"{tab.id} has {count} queued: {waits}")
+    return ["", *(printable(line) for line in lines)] if lines else []
 
 
 def failure_lines(failure: Failure | None) -> list[str]:

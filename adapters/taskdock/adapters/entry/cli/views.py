@@ -19,7 +19,7 @@ from taskdock.adapters.entry.cli.output import printable
 from taskdock.adapters.entry.cli.sayings import NAME_COLUMNS
 from taskdock.adapters.entry.cli.speech import Speech
 from taskdock.ports.store import Snapshot
-from taskdock.services.feed import Happened, RecordChanged, Seen
+from taskdock.services.feed import Happened, RecordChanged, Reset, Seen
 
 NOTE_SECONDS = 10.0
 """How often a log hears of a step that takes long."""
@@ -120,6 +120,8 @@ def seen_documents(seen: Seen) -> list[documents.Document]:
         return [
             {"position": seen.position, "type": "history", "history": documents.event_document(seen.happened)}
         ]
+    if isinstance(seen, Reset):
+        return [{"position": seen.lost, "type": "reset"}]
     return [
         {"position": seen.position, "type": "transcript", "transcript": documents.item_document(item)}
         for item in seen.items

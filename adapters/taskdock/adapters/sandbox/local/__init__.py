@@ -2,5 +2,5 @@
 
 Owns: the level `process` (folders, guards, records, processes, services, files); stronger levels build on it.
 Never: an agent's name or a git command; it runs what it is handed.
-Reads as: app -> provider.LocalProcessSandboxes -> the modules here.
+Reads as: app -> provider.LocalSandboxes -> the modules here.
 """

@@ -5,9 +5,12 @@ Never: a shell; our own environment, descriptors or terminal in a child.
 Reads as: services.py, commands.py -> `start` -> subprocess.
 """
 
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from taskdock.core.errors import Permanent
@@ -25,9 +28,14 @@ _lock = threading.Lock()
 
 
 def start(
-    argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], output: int | None = None
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    output: int | None = None,
+    passed: Sequence[int] = (),
 ) -> Child:
-    """Start a program as leader of its own session, and return once it runs.
+    """Start a program as leader of its own session, and return once it runs; it gets the descriptors `passed`.
 
     With `output` (a descriptor) its stdin is empty and both outputs go there; without, all three are pipes.
     Call under the sandbox's guard: see rule 2 in guard.py.
@@ -46,10 +54,18 @@ def start(
             stderr=subprocess.PIPE if output is None else output,
             start_new_session=True,
             bufsize=0,
+            pass_fds=tuple(passed),
         )
     except ValueError as error:
         # A null byte, a name with "=", a lone surrogate.
         raise Permanent(f"{argv[0]!r} cannot be called like that: {error}.") from error
+
+
+def kill_group(child: Child) -> None:
+    """Kill the process group at once; it cannot be another's, for its leader has not been waited for."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    let_go(child)
 
 
 def let_go(child: Child) -> None:

@@ -11,7 +11,6 @@ waited for, even if it holds the output open.
 import fcntl
 import os
 import secrets
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,11 +21,13 @@ import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from taskdock.adapters.sandbox.local import children
-from taskdock.adapters.sandbox.local.ending import END_SECONDS, end_processes
+from taskdock.adapters.sandbox.local.ending import END_SECONDS, end_processes, kill_at_once
 from taskdock.adapters.sandbox.local.environment import clean_environment, marks
 from taskdock.adapters.sandbox.local.files import resolve_beneath
 from taskdock.adapters.sandbox.local.folders import SandboxFolder
-from taskdock.adapters.sandbox.local.process_table import ProcessTable
+from taskdock.adapters.sandbox.local.launching import Born, Launcher, Order
+from taskdock.adapters.sandbox.local.process_table import ProcessKey, ProcessTable
+from taskdock.adapters.sandbox.local.runs import forget_ended, note_run
 from taskdock.core.errors import InvariantViolated, Transient
 from taskdock.ports.sandbox import Exec, ExecResult
 
@@ -41,8 +42,10 @@ class _Launch:
     The task may be gone by the time the child is there; whichever of the two comes second ends it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, table: ProcessTable) -> None:
+        self._table = table
         self.wanted: frozenset[bytes] = frozenset()
+        self.leaders: tuple[ProcessKey, ...] = ()
         self._child: children.Child | None = None
         self._abandoned = False
         self._lock = threading.Lock()
@@ -58,7 +61,7 @@ class _Launch:
         with self._lock:
             self._child = child
             if self._abandoned:
-                _kill_group(child)
+                kill_at_once(self._table, child, self.leaders)
 
     def abandon(self) -> bool:
         """From the task: it waits no longer. Kills the group of a child that still runs; whether there was one."""
@@ -66,15 +69,16 @@ class _Launch:
             self._abandoned = True
             if self._child is None or self._child.returncode is not None:
                 return False
-            _kill_group(self._child)
+            kill_at_once(self._table, self._child, self.leaders)
             return True
 
 
 class LocalCommands:
     """Runs commands; each is found again, with all it started, by an incarnation of its own."""
 
-    def __init__(self, table: ProcessTable, limiter: CapacityLimiter) -> None:
+    def __init__(self, table: ProcessTable, launcher: Launcher, limiter: CapacityLimiter) -> None:
         self._table = table
+        self._launcher = launcher
         self._limiter = limiter
 
     async def run(self, folder: SandboxFolder, command: Exec) -> ExecResult:
@@ -83,7 +87,7 @@ class LocalCommands:
         Raises: `Transient` on timeout, after its processes are gone; `Unreachable` without a sandbox; `OSError` when
         the program cannot be run.
         """
-        launch = _Launch()
+        launch = _Launch(self._table)
         try:
             await to_thread.run_sync(self._start, folder, command, launch, limiter=self._limiter)
             conversation = _Conversation(launch.started(), command.stdin)
@@ -100,14 +104,21 @@ class LocalCommands:
 
     def _start(self, folder: SandboxFolder, command: Exec, launch: _Launch) -> None:
         with folder.entered(shared=True) as sandbox:
+            forget_ended(folder, self._table)
             incarnation = secrets.token_hex(16)
             launch.wanted = marks(sandbox.marker, incarnation)
-            cwd = folder.home / resolve_beneath(folder.home, command.cwd)
+
+            def write_down(born: Born) -> None:
+                launch.leaders = born.leaders
+                if born.first is not None:
+                    note_run(folder, incarnation, born.first)
+
             environment = clean_environment(folder.home, sandbox.marker, incarnation, command.env)
-            launch.hand_over(children.start(command.argv, cwd=cwd, environment=environment))
+            cwd = resolve_beneath(folder.home, command.cwd)
+            launch.hand_over(self._launcher.start(Order(folder, command.argv, cwd, environment), write_down))
 
     def _end(self, launch: _Launch) -> None:
-        end_processes(self._table, launch.wanted)
+        end_processes(self._table, launch.wanted, launch.leaders)
         # Where there is no process table to wait on; its group was killed, so this is a matter of moments.
         with suppress(TimeoutExpired):
             launch.started().wait(END_SECONDS)
@@ -202,10 +213,3 @@ def _pipe(end: IO[bytes] | None) -> Iterator[IO[bytes]]:
         yield end
     finally:
         end.close()
-
-
-def _kill_group(child: children.Child) -> None:
-    """Kill the process group at once; it cannot be another's, for its leader has not been waited for."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    children.let_go(child)

@@ -1,6 +1,6 @@
 """Ending: stops every process of a sandbox, of a service or of a command, and waits until none is left.
 
-Owns: `end_processes`.
+Owns: `end_processes`, `kill_at_once`, `end_holders`.
 Never: a signal to a pid that may have come round again (each goes through a pidfd whose start time was checked).
 Reads as: provider.py, services.py, commands.py -> `end_processes` -> process_table.py, the kernel.
 
@@ -14,8 +14,10 @@ import signal
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from taskdock.adapters.sandbox.local import children
+from taskdock.adapters.sandbox.local.lock import holder
 from taskdock.adapters.sandbox.local.patience import Patience
 from taskdock.adapters.sandbox.local.process_table import Process, ProcessKey, ProcessTable
 from taskdock.core.errors import Transient
@@ -63,6 +65,43 @@ def end_processes(
             _signal(table, fresh, leaders, signal.SIGTERM)
             _await_exits(family, patience, grace.left_seconds)
         children.reap()
+
+
+def kill_at_once(table: ProcessTable, child: children.Child, leaders: Iterable[ProcessKey]) -> None:
+    """Kill a child's group and its leaders, and wait for nothing: with its first process a namespace ends by itself."""
+    children.kill_group(child)
+    for leader in leaders:
+        process = table.read(leader.pid)
+        if process is not None and process.start_ticks == leader.start_ticks:
+            _signal_one(table, process, signal.SIGKILL)
+
+
+def end_holders(lock: Path) -> None:
+    """Kill whatever still holds the lock of a namespace, whoever forgot to write it down. In a worker thread. Idempotent.
+
+    Never a process of our own namespace: one outside that happens to hold it is no sandbox's.
+    Raises: `Transient` when it does not end within `END_SECONDS`.
+    """
+    patience = Patience(END_SECONDS)
+    while (pid := holder(lock)) is not None:
+        if patience.spent:
+            raise Transient(f"The process {pid} holds {lock} and does not end.")
+        with suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+            try:
+                if holder(lock) == pid and not _is_beside_us(pid):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    select.select([handle], [], [], 1.0)
+                else:
+                    patience.pause(_SETTLE_SECONDS)
+            finally:
+                os.close(handle)
+
+
+def _is_beside_us(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/ns/pid").stat().st_ino == Path("/proc/self/ns/pid").stat().st_ino
+    return False
 
 
 def _signal(

@@ -1,6 +1,6 @@
 """Files: what is carried into a sandbox's home and out of it.
 
-Owns: `place_files`, `read_file`, `resolve_beneath`, and the rule that no path leads out of the home.
+Owns: `place_files`, `read_file`, `read_end`, `resolve_beneath`, and the rule that no path leads out of the home.
 Never: a link followed out of the home, also one that is swapped in while we look (each folder is opened without links).
 Reads as: provider.py, services.py -> these -> the file system, relative to open folders.
 
@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from taskdock.adapters.sandbox.local.folders import SandboxFolder
@@ -29,6 +29,7 @@ def place_files(folder: SandboxFolder, files: Sequence[ProgramFile]) -> None:
 
     Raises: `Permanent` for a path that leads out of the home, or a file that is not one of bytes and program.
     """
+    folder.add_programs([file.host_path for file in files if file.host_path is not None])
     for leftover in folder.incoming.iterdir():
         leftover.unlink()
     for file in files:
@@ -64,6 +65,30 @@ def read_file(folder: SandboxFolder, path: str) -> bytes:
     if data is None or len(data) > FILE_BYTES_MAX:
         raise Permanent(f"{path!r} is larger than {FILE_BYTES_MAX >> 20} MiB.")
     return data
+
+
+def read_end(folder: SandboxFolder, path: str, size: int) -> bytes:
+    """Read the end of a file below the home, or of the newest file where the path is a folder; empty when there is none."""
+    inside = resolve_beneath(folder.home, path)
+    with suppress(OSError), _opened(folder.home, inside.parent, make=False) as parent, ExitStack() as opened:
+        descriptor = _take(inside.name or ".", parent, opened)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            with os.scandir(descriptor) as entries:
+                files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+            if not files:
+                return b""
+            newest = max(files, key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
+            descriptor = _take(newest.name, descriptor, opened)
+        return os.pread(descriptor, size, max(0, os.fstat(descriptor).st_size - size))
+    return b""
+
+
+def _take(name: str, folder: int, opened: ExitStack) -> int:
+    # Without blocking, lest a named pipe keeps us waiting for its other end.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(name, flags, dir_fd=folder)
+    opened.callback(os.close, descriptor)
+    return descriptor
 
 
 def resolve_beneath(home: Path, path: str) -> PurePosixPath:

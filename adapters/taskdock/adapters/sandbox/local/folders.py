@@ -10,18 +10,24 @@ Reads as: provider.py -> `SandboxFolders` -> guard.py, records.py, removal.py.
         home/                       HOME of everything inside; home/checkout is the task's checkout
         home/.taskdock/             for what we place
         services/<service>.json     one start of a service; <service>.log is its output
+        runs/<incarnation>.json     the namespace of a command
+        lock                        held by the first process of each namespace
+        programs                    programs of the host that are linked in the home
+        groups                      control groups that were made for it (limits.py)
         incoming/                   files on their way into the home
+    <root>/.bridges/<incarnation>   a service's socket (bridges.py)
     <root>/.trash/<name>~<random>/  a sandbox whose processes have ended, being removed
 """
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from taskdock.adapters.sandbox.local.guard import GUARD, RECORD, held
 from taskdock.adapters.sandbox.local.records import SandboxRecord, read_sandbox_record, write_record
@@ -59,6 +65,32 @@ class SandboxFolder:
         """Where a file is written before it is renamed into the home."""
         return self.path / "incoming"
 
+    @property
+    def lock(self) -> Path:
+        """What the first process of each namespace holds."""
+        return self.path / "lock"
+
+    @property
+    def runs(self) -> Path:
+        """Where the namespaces of commands are written down."""
+        return self.path / "runs"
+
+    def programs(self) -> list[Path]:
+        """List the programs of the host that were put into the home, to be readable in a namespace."""
+        return _listed(self.path / "programs")
+
+    def add_programs(self, programs: Sequence[Path]) -> None:
+        """Remember programs of the host, before links to them are put into the home. Under the guard."""
+        _add(self.path / "programs", programs)
+
+    def groups(self) -> list[Path]:
+        """List the control groups that were made for the sandbox."""
+        return _listed(self.path / "groups")
+
+    def add_groups(self, groups: Sequence[Path]) -> None:
+        """Remember control groups, before they are made. Also under a shared guard: the same ones may be added twice."""
+        _add(self.path / "groups", groups)
+
     def service_record(self, service: str) -> Path:
         """Where the current start of a service is written down. Raises: `Permanent` for a name that is no file name."""
         return self.path / "services" / f"{checked_name(service)}.json"
@@ -77,16 +109,21 @@ class SandboxFolder:
 
     @contextmanager
     def entered(self, *, shared: bool = False) -> Iterator[SandboxRecord]:
-        """Hold the guard of a sandbox that is there. Raises: `Unreachable` when there is none, `Transient` when busy."""
+        """Hold the guard of a sandbox that runs. Raises: `Unreachable` when there is none, `Transient` when busy."""
         with held(self.path, shared=shared) as there:
-            record = self.read() if there else None
-            if record is None:
-                raise self.missing()
-            yield record
+            yield self.running() if there else self._missing()
 
-    def missing(self) -> Unreachable:
-        """Make the error of whoever finds no sandbox here."""
-        return Unreachable(f"There is no sandbox {self.name} on this machine.")
+    def running(self) -> SandboxRecord:
+        """Read the record of a sandbox that runs. Raises: `Unreachable` when it is absent or stopped."""
+        record = self.read()
+        if record is None:
+            return self._missing()
+        if record.is_stopped:
+            raise Unreachable(f"The sandbox {self.name} is stopped: start it first.")
+        return record
+
+    def _missing(self) -> NoReturn:
+        raise Unreachable(f"There is no sandbox {self.name} on this machine.")
 
     def make(self, labels: Mapping[str, str], created: datetime) -> None:
         """Make it a sandbox with these labels, or mend what a crash left half-made; idempotent, under the guard.
@@ -104,17 +141,26 @@ class SandboxFolder:
         # The home comes last and whole, so that its presence means that everything else is there.
         home = self.home if self.home.is_dir() else self.path / "home.new"
         inside = [home / name for name in ("checkout", ".taskdock", ".tmp", ".run")]
-        for folder in (self.incoming, self.path / "services", home, *inside):
+        for folder in (self.incoming, self.path / "services", self.runs, home, *inside):
             folder.mkdir(mode=0o700, exist_ok=True)
+        self.lock.touch(mode=0o600)
         if home != self.home:
             home.rename(self.home)
 
     def look(self) -> tuple[Phase, SandboxRecord | None]:
-        """Say what the folder stands for: running once it has record and home; pending while it is half-made."""
+        """Say what the folder stands for: pending while it is half-made, then running, or stopped when the record says so.
+
+        Whether something of a stopped one still runs, the folder cannot tell.
+        """
         record = self.read()
         if record is not None and self.home.is_dir():
-            return Phase.RUNNING, record
+            return (Phase.STOPPED if record.is_stopped else Phase.RUNNING), record
         return (Phase.PENDING if self.path.exists() else Phase.ABSENT), record
+
+    def mark(self, record: SandboxRecord, *, is_stopped: bool) -> None:
+        """Write down whether the sandbox is stopped. Under the guard."""
+        if record.is_stopped != is_stopped:
+            write_record(self.path / RECORD, evolve(record, is_stopped=is_stopped))
 
     def refuse_foreign(self, owner: str) -> None:
         """Raise `Foreign` when its owner label is another's. A folder without any label is nobody's yet."""
@@ -140,6 +186,11 @@ class SandboxFolders:
     @property
     def _trash(self) -> Path:
         return self.root / ".trash"
+
+    @property
+    def bridges(self) -> Path:
+        """Where the sockets of services without a network of ours are."""
+        return self.root / ".bridges"
 
     def at(self, name: str) -> SandboxFolder:
         """Return the folder of that name, there or not. Raises: `Permanent` for a name that is no file name."""
@@ -181,6 +232,23 @@ def checked_name(name: str) -> str:
             f"{name!r} is no name for a sandbox or a service: letters, digits, dot, dash, underscore."
         )
     return name
+
+
+def _listed(file: Path) -> list[Path]:
+    try:
+        return [Path(one) for one in file.read_text().split("\0") if one]
+    except FileNotFoundError:
+        return []
+
+
+def _add(file: Path, paths: Sequence[Path]) -> None:
+    known = _listed(file)
+    wanted = list(dict.fromkeys([*known, *paths]))
+    if wanted != known:
+        # Of a name of its own, since holders of a shared guard may write at the same time.
+        aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+        aside.write_text("\0".join(str(path) for path in wanted))
+        aside.rename(file)
 
 
 def _whose(record: SandboxRecord) -> str:

@@ -11,6 +11,7 @@ import os
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -25,6 +26,8 @@ _PAUSE_SECONDS_MIN = 0.01
 _PAUSE_SECONDS_MAX = 0.25
 _PATIENCE = 10
 """How many pauses long an answer may take: from a tenth of a second up to two and a half."""
+BRIDGED = Address("sandbox", 80)
+"""The address of whatever is reached through a bridge; no name is looked up and no port is used."""
 # Loopback is plain HTTP. Made once because httpx would read all certificates of the system for each client.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -37,17 +40,26 @@ class Verdict:
     wrong: str = ""
 
 
-async def await_health(table: ProcessTable, record: ServiceRecord, spec: ServiceSpec) -> Verdict:
-    """Ask the service until it answers 200, its process ends, or `start_seconds_max` have passed."""
+async def await_health(
+    table: ProcessTable, record: ServiceRecord, spec: ServiceSpec, bridge: Path | None
+) -> Verdict:
+    """Ask the service until it answers 200, its process ends, or `start_seconds_max` have passed.
+
+    With `bridge` it is asked through that socket, else wherever its processes listen.
+    """
     if record.key is None:
         return Verdict(None, "ended as soon as it was started")
     seen = "was silent"
     headers = {"Authorization": f"Bearer {record.token}"}
     with anyio.move_on_after(spec.start_seconds_max):
-        async with httpx.AsyncClient(verify=_NO_TLS, trust_env=False, headers=headers) as client:
+        async with _client(bridge, headers) as client:
             pause_seconds = _PAUSE_SECONDS_MIN
             while True:
-                addresses = await anyio.to_thread.run_sync(table.listening, record.key)
+                addresses = (
+                    (BRIDGED,)
+                    if bridge is not None
+                    else await anyio.to_thread.run_sync(table.listening, record.key)
+                )
                 # Patient only by and by: what is silent may be another socket than the one that will answer.
                 answers = await _ask_all(client, addresses, spec.health_path, _PATIENCE * pause_seconds)
                 for address, status in answers.items():
@@ -58,6 +70,11 @@ async def await_health(table: ProcessTable, record: ServiceRecord, spec: Service
                     return Verdict(None, "ended before it answered")
                 pause_seconds = min(pause_seconds * 1.5, _PAUSE_SECONDS_MAX)
     return Verdict(None, f"{seen} for {spec.start_seconds_max:g} s")
+
+
+def _client(bridge: Path | None, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(verify=_NO_TLS, uds=None if bridge is None else str(bridge))
+    return httpx.AsyncClient(transport=transport, trust_env=False, headers=headers)
 
 
 async def _ask_all(

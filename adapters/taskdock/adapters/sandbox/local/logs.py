@@ -11,9 +11,9 @@ it is above eight. Between two such calls only the disk is the bound; `capabilit
 
 import os
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from taskdock.adapters.sandbox.local.files import resolve_beneath
+from taskdock.adapters.sandbox.local.files import read_end
 from taskdock.adapters.sandbox.local.folders import SandboxFolder
 from taskdock.adapters.sandbox.local.records import ServiceRecord
 from taskdock.core.errors import Permanent
@@ -28,9 +28,7 @@ def log_tail(folder: SandboxFolder, record: ServiceRecord) -> str | None:
     found = [_end_of(folder.service_log(record.name), _SHOWN_BYTES)]
     if record.log_path is not None:
         with suppress(Permanent):
-            found.append(
-                _end_of(_newest(folder.home / resolve_beneath(folder.home, record.log_path)), _SHOWN_BYTES)
-            )
+            found.append(read_end(folder, record.log_path, _SHOWN_BYTES))
     text = "\n".join(part.decode(errors="replace").strip() for part in found if part.strip())
     return text.replace(record.token, "[token]") or None
 
@@ -52,7 +50,7 @@ def trim(log: Path) -> None:
             file.write(kept)
 
 
-def _end_of(path: PurePosixPath | Path, size: int) -> bytes:
+def _end_of(path: Path, size: int) -> bytes:
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -60,11 +58,3 @@ def _end_of(path: PurePosixPath | Path, size: int) -> bytes:
         finally:
             os.close(descriptor)
     return b""
-
-
-def _newest(path: Path) -> Path:
-    """Return the file itself, or the newest one where a service keeps a folder of logs."""
-    if path.is_dir():
-        files = [entry for entry in path.iterdir() if entry.is_file() and not entry.is_symlink()]
-        return max(files, key=lambda entry: entry.stat().st_mtime, default=path)
-    return path

@@ -1,6 +1,6 @@
-"""Local provider: sandboxes of level `process`, one folder and its processes each, on this machine.
+"""Local provider: sandboxes on this machine, one folder and its processes each.
 
-Owns: `LocalProcessSandboxes`, both sandbox ports in one object, and what the level does not hold.
+Owns: `LocalSandboxes`, both sandbox ports in one object.
 Never: a blocking call in the event loop; anything in memory that the next process would miss (all is on disk).
 Reads as: services/executors -> this -> folders.py, services.py, commands.py, files.py in worker threads.
 """
@@ -8,19 +8,27 @@ Reads as: services/executors -> this -> folders.py, services.py, commands.py, fi
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
+from attrs import evolve
 
+from taskdock.adapters.sandbox.local.bridges import Bridges
 from taskdock.adapters.sandbox.local.commands import LocalCommands
-from taskdock.adapters.sandbox.local.ending import end_processes
+from taskdock.adapters.sandbox.local.ending import end_holders, end_processes
 from taskdock.adapters.sandbox.local.environment import marks
 from taskdock.adapters.sandbox.local.failures import as_port_error
 from taskdock.adapters.sandbox.local.files import place_files, read_file
 from taskdock.adapters.sandbox.local.folders import SandboxFolder, SandboxFolders
 from taskdock.adapters.sandbox.local.guard import held
 from taskdock.adapters.sandbox.local.health import await_health
-from taskdock.adapters.sandbox.local.process_table import ProcessTable
+from taskdock.adapters.sandbox.local.levels import Ground, Level, prepare
+from taskdock.adapters.sandbox.local.limits import release
+from taskdock.adapters.sandbox.local.lock import holder
+from taskdock.adapters.sandbox.local.process_table import ProcessKey, ProcessTable
+from taskdock.adapters.sandbox.local.records import SandboxRecord
+from taskdock.adapters.sandbox.local.runs import forget_ended, runs
 from taskdock.adapters.sandbox.local.services import LocalServices
 from taskdock.core.errors import Permanent
 from taskdock.ports.sandbox import (
@@ -39,52 +47,73 @@ from taskdock.ports.sandbox import (
 _THREADS_MAX = 32
 _Answer = TypeVar("_Answer")
 
-_NOT_ENFORCED = (
-    "Whatever runs inside reads and changes every file that your user may, linked programs and other sandboxes too.",
-    "It sees and can signal all processes of your user, and reaches the network and every port of this machine.",
-    "Memory, processor time, number of processes and disk space are not limited; a service's output is cut to 1 MiB"
-    " only when it is asked for again.",
-    "A process that leaves its session, outlives its parent and changes its environment may be missed at the end.",
-)
-_WITHOUT_PROC = (
-    "This system has no process table in /proc: services cannot be run, and of a command only its process group is"
-    " ended. Only Linux is tested.",
+_REASONS = MappingProxyType(
+    {
+        Phase.PENDING: "It is only half made: ensure it again.",
+        Phase.STOPPING: "Some of its processes still run: stop it again.",
+    }
 )
 
 
-class LocalProcessSandboxes:
+class LocalSandboxes:
     """`SandboxProvider` and `SandboxAccess` over folders below `root`, for the user that runs this process.
 
     Several of these, in one process or in many, may share a root: the guard of each sandbox decides. All keep nothing
     but threads and open files, so any of them can be killed at any moment and the next goes on where it stopped.
-    `place` names this machine; `now` gives aware times. Raises only `PortError`s.
+    `place` names this machine; `now` gives aware times; `ground` is the level (levels.py), `process` unless said
+    otherwise; `id` is the name that tasks know the provider by. Raises only `PortError`s.
     """
 
-    id = "local"
-
     def __init__(
-        self, root: Path, place: str, now: Callable[[], datetime], *, table: ProcessTable | None = None
+        self,
+        root: Path,
+        place: str,
+        now: Callable[[], datetime],
+        *,
+        ground: Ground | None = None,
+        id: str = "local",  # noqa: A002 - as the port calls it
+        table: ProcessTable | None = None,
     ) -> None:
+        self.id = id
         self._now = now
         self._table = table or ProcessTable()
+        self._ground = ground or prepare(Level.PROCESS, table=self._table)
         self._folders = SandboxFolders(root.absolute())
         # Of its own, so that threads which wait for a guard never hold up the rest of the host's program.
         self._limiter = CapacityLimiter(_THREADS_MAX)
-        self._services = LocalServices(self._table)
-        self._commands = LocalCommands(self._table, self._limiter)
+        launcher = self._ground.launcher
+        self._services = LocalServices(self._table, launcher, Bridges(self._folders.bridges))
+        self._commands = LocalCommands(self._table, launcher, self._limiter)
         self.capabilities = Capabilities(
             place=place,
-            isolation="process",
+            isolation=self._ground.level.value,
             create_window_seconds=0.0,
-            not_enforced=_NOT_ENFORCED if self._table.available else _NOT_ENFORCED + _WITHOUT_PROC,
+            stop_keeps_files=True,
+            limits=self._ground.limits,
+            not_enforced=self._ground.not_enforced,
         )
 
     async def ensure(self, spec: SandboxSpec) -> Observation:
         """Make the folder, or adopt it when its labels are equal; running from then on, since nothing has to start."""
         return await self._in_thread(f"make the sandbox {spec.ref.name}", lambda: self._ensure(spec))
 
+    async def start(self, ref: SandboxRef, owner: str) -> Observation:
+        """Let things be started in it again; what a stop that was cut off left running is ended first."""
+        return await self._in_thread(
+            f"start the sandbox {ref.name}", lambda: self._halt(self._folder(ref), owner, is_stopped=False)
+        )
+
+    async def stop(self, ref: SandboxRef, owner: str) -> Observation:
+        """End all processes and start none until `start`. Returns when that is done; a crash leaves `stopping`.
+
+        Raises: `Transient` when processes do not end (nothing new is started meanwhile), `Foreign`.
+        """
+        return await self._in_thread(
+            f"stop the sandbox {ref.name}", lambda: self._halt(self._folder(ref), owner, is_stopped=True)
+        )
+
     async def observe(self, ref: SandboxRef) -> Observation:
-        """Look at the folder; `destroying` when it was taken away but is not yet removed (destroy again)."""
+        """Look at the folder, and for `stopped` at the process table; `destroying` when it was taken away but is not yet removed (destroy again)."""
         return await self._in_thread(
             f"look at the sandbox {ref.name}", lambda: self._observe(self._folder(ref))
         )
@@ -116,7 +145,7 @@ class LocalProcessSandboxes:
         doing = f"start {service.name} in {ref.name}"
         record = await self._in_thread(doing, lambda: self._services.settle(folder, service))
         with as_port_error(doing):
-            verdict = await await_health(self._table, record, service)
+            verdict = await await_health(self._table, record, service, self._services.bridge_of(record))
         address = verdict.address
         if address is None:
             raise await self._in_thread(doing, lambda: self._services.give_up(folder, record, verdict.wrong))
@@ -166,6 +195,30 @@ class LocalProcessSandboxes:
             folder.make(spec.labels, self._now())
         return self._observe(folder)
 
+    def _halt(self, folder: SandboxFolder, owner: str, *, is_stopped: bool) -> Observation:
+        """Bring it to rest, and leave it stopped or ready to run. A running one that is to run is left alone."""
+        with held(folder.path) as there:
+            record = None
+            if there:
+                folder.refuse_foreign(owner)
+                folder.refuse_strangers()
+                record = folder.read()
+            if record is not None and (is_stopped or record.is_stopped):
+                # First the mark, then the end: whoever gets the guard after a crash in between starts nothing.
+                folder.mark(record, is_stopped=True)
+                self._end_all(folder, record)
+                self._services.forget(folder)
+                folder.mark(evolve(record, is_stopped=True), is_stopped=is_stopped)
+        return self._observe(folder)
+
+    def _end_all(self, folder: SandboxFolder, record: SandboxRecord) -> None:
+        end_processes(self._table, marks(record.marker), self._leaders(folder))
+        end_holders(folder.lock)
+        forget_ended(folder, self._table)
+
+    def _leaders(self, folder: SandboxFolder) -> list[ProcessKey]:
+        return [*self._services.leaders(folder), *runs(folder)]
+
     def _destroy(self, folder: SandboxFolder, owner: str) -> Observation:
         with held(folder.path) as there:
             if there:
@@ -173,7 +226,9 @@ class LocalProcessSandboxes:
                 folder.refuse_strangers()
                 record = folder.read()
                 if record is not None:
-                    end_processes(self._table, marks(record.marker), self._services.leaders(folder))
+                    self._end_all(folder, record)
+                    self._services.forget(folder)
+                    release(folder)
                 self._folders.discard(folder)
         for discarded in self._folders.discarded(folder.name):
             discarded.refuse_foreign(owner)
@@ -188,8 +243,15 @@ class LocalProcessSandboxes:
         discarded = self._folders.discarded(folder.name)
         if phase is Phase.ABSENT and discarded:
             phase, record = Phase.DESTROYING, discarded[0].read()
-        reason = "It is only half made: ensure it again." if phase is Phase.PENDING else None
-        return Observation(ref, phase, read_at, reason=reason, labels={} if record is None else record.labels)
+        if phase is Phase.STOPPED and record is not None and self._runs(folder, record):
+            phase = Phase.STOPPING
+        labels, created_at = ({}, None) if record is None else (record.labels, record.created_at)
+        reason = _REASONS.get(phase)
+        return Observation(ref, phase, read_at, reason=reason, labels=labels, created_at=created_at)
+
+    def _runs(self, folder: SandboxFolder, record: SandboxRecord) -> bool:
+        family = self._table.family(marks(record.marker), self._leaders(folder))
+        return bool(family) or holder(folder.lock) is not None
 
     def _owned(self, owner: str) -> list[Observation]:
         discarded = {self._folders.name_before(one) for one in self._folders.discarded()}

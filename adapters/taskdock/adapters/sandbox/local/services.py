@@ -11,15 +11,19 @@ nothing twice.
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path, PurePosixPath
 
 from attrs import evolve
 
 from taskdock.adapters.sandbox.local import children
+from taskdock.adapters.sandbox.local.bridges import Bridges
 from taskdock.adapters.sandbox.local.ending import end_processes
 from taskdock.adapters.sandbox.local.environment import clean_environment, marks
 from taskdock.adapters.sandbox.local.files import place_files
 from taskdock.adapters.sandbox.local.folders import SandboxFolder
+from taskdock.adapters.sandbox.local.launching import Born, BridgeOrder, Launcher, Order
 from taskdock.adapters.sandbox.local.logs import log_tail, too_long, trim
 from taskdock.adapters.sandbox.local.patience import Patience
 from taskdock.adapters.sandbox.local.process_table import Address, ProcessKey, ProcessTable
@@ -40,8 +44,10 @@ _SETTLE_SECONDS = 0.1
 class LocalServices:
     """Every method blocks (worker threads only), takes the guard itself, and mends what a crash left behind."""
 
-    def __init__(self, table: ProcessTable) -> None:
+    def __init__(self, table: ProcessTable, launcher: Launcher, bridges: Bridges) -> None:
         self._table = table
+        self._launcher = launcher
+        self._bridges = bridges
 
     def settle(self, folder: SandboxFolder, spec: ServiceSpec) -> ServiceRecord:
         """Adopt the service where it runs in this version, else stop what is left of it and start it; idempotent.
@@ -71,7 +77,7 @@ class LocalServices:
             confirmed = evolve(now, host=address.host, port=address.port)
             if confirmed != now:
                 write_record(folder.service_record(record.name), confirmed)
-            return _endpoint(folder, confirmed, address)
+            return self._endpoint(folder, confirmed, address)
 
     def give_up(self, folder: SandboxFolder, record: ServiceRecord, reason: str) -> Transient:
         """Stop a service that does not answer, unless another took its place; the error to raise, with its log tail.
@@ -87,8 +93,7 @@ class LocalServices:
 
     def endpoint(self, folder: SandboxFolder, service: str) -> Endpoint:
         """Where the running service answers. Raises: `Unreachable` when it does not run or is not up yet."""
-        if folder.read() is None:
-            raise folder.missing()
+        folder.running()
         record = read_service_record(folder.service_record(service))
         if record is None or record.key is None or not self._table.alive(record.key):
             raise Unreachable(f"{service} does not run in {folder.name}.")
@@ -97,7 +102,7 @@ class LocalServices:
         if too_long(folder.service_log(service)):
             with folder.entered():
                 trim(folder.service_log(service))
-        return _endpoint(folder, record, record.address)
+        return self._endpoint(folder, record, record.address)
 
     def stop(self, folder: SandboxFolder, service: str) -> None:
         """Stop the service and all it started, and wait until they are gone; idempotent."""
@@ -107,27 +112,35 @@ class LocalServices:
                 self._end(folder, sandbox, record)
 
     def leaders(self, folder: SandboxFolder) -> list[ProcessKey]:
-        """List the processes of all recorded services. An unreadable record names none: the marker finds its process."""
-        found = []
+        """List the leaders of all recorded services. An unreadable record names none: marker and lock find its process."""
+        return [leader for record in self._records(folder) for leader in record.leaders]
+
+    def forget(self, folder: SandboxFolder) -> None:
+        """Take all records away, and the sockets that they name. Under the guard, once all processes have ended."""
+        for record in self._records(folder):
+            self._forget_bridge(record)
         for path in folder.service_records():
-            try:
+            path.unlink(missing_ok=True)
+
+    def bridge_of(self, record: ServiceRecord) -> Path | None:
+        """Where the socket is that leads to the service, None where it is reached over the network."""
+        return None if record.bridge is None else self._bridges.path(record.bridge)
+
+    def _records(self, folder: SandboxFolder) -> Iterator[ServiceRecord]:
+        for path in folder.service_records():
+            with suppress(Permanent):
                 record = read_service_record(path)
-            except Permanent:
-                continue
-            if record is not None and record.key is not None:
-                found.append(record.key)
-        return found
+                if record is not None:
+                    yield record
 
     def _found(self, sandbox: SandboxRecord, record: ServiceRecord) -> ServiceRecord | None:
         """Return the record with its living process in it, or None when it does not run."""
         if record.key is not None:
             return record if self._table.alive(record.key) else None
+        if self._launcher.is_written_first:
+            return None
         key = self._spawned(marks(sandbox.marker, record.incarnation))
-        return (
-            None
-            if key is None
-            else evolve(record, boot_id=key.boot_id, pid=key.pid, start_ticks=key.start_ticks)
-        )
+        return None if key is None else _born(record, Born(key))
 
     def _spawned(self, wanted: frozenset[bytes]) -> ProcessKey | None:
         """Find the process that was started but not written down: the first session leader with these marks.
@@ -144,50 +157,90 @@ class LocalServices:
         return None
 
     def _end(self, folder: SandboxFolder, sandbox: SandboxRecord, record: ServiceRecord) -> None:
-        leaders = () if record.key is None else (record.key,)
         wanted = marks(sandbox.marker, record.incarnation)
-        end_processes(self._table, wanted, leaders, grace_seconds=STOP_GRACE_SECONDS)
+        end_processes(self._table, wanted, record.leaders, grace_seconds=STOP_GRACE_SECONDS)
+        self._forget_bridge(record)
         folder.service_record(record.name).unlink(missing_ok=True)
+
+    def _forget_bridge(self, record: ServiceRecord) -> None:
+        if record.bridge is not None:
+            self._bridges.remove(record.bridge)
 
     def _start(self, folder: SandboxFolder, sandbox: SandboxRecord, spec: ServiceSpec) -> ServiceRecord:
         place_files(folder, spec.files)
+        incarnation = secrets.token_hex(16)
+        bridge = incarnation if self._launcher.has_bridge else None
         intended = ServiceRecord(
-            spec.name, spec.version, secrets.token_hex(16), secrets.token_hex(32), log_path=spec.log_path
-        )
-        filled = _Placeholders(folder, intended.token)
-        environment = clean_environment(
-            folder.home,
-            sandbox.marker,
-            intended.incarnation,
-            {name: filled(value) for name, value in spec.env.items()},
+            spec.name, spec.version, incarnation, secrets.token_hex(32), log_path=spec.log_path, bridge=bridge
         )
         path = folder.service_record(spec.name)
+        # Where it has ended already the record stays an intended one: whoever looks next starts it anew.
+        found = [intended]
+
+        def write_down(born: Born) -> None:
+            if born.child is not None:
+                found.append(_born(intended, born))
+                write_record(path, found[-1])
+
         write_record(path, intended)
         try:
-            child = self._spawn(folder, spec, [filled(part) for part in spec.argv], environment)
+            child = self._spawn(folder, sandbox, spec, intended, write_down)
         except (OSError, Permanent):
+            self._forget_bridge(intended)
             path.unlink(missing_ok=True)
             raise
         children.let_go(child)
-        key = self._table.key(child.pid)
-        if key is None:
-            # It has ended already. The record stays an intended one: whoever looks next finds nothing and starts anew.
-            return intended
-        started = evolve(intended, boot_id=key.boot_id, pid=key.pid, start_ticks=key.start_ticks)
-        write_record(path, started)
-        return started
+        return found[-1]
 
     def _spawn(
-        self, folder: SandboxFolder, spec: ServiceSpec, argv: list[str], environment: Mapping[str, str]
+        self,
+        folder: SandboxFolder,
+        sandbox: SandboxRecord,
+        spec: ServiceSpec,
+        intended: ServiceRecord,
+        write_down: Callable[[Born], None],
     ) -> children.Child:
-        log = folder.service_log(spec.name)
-        log.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(log, flags, 0o600)
-        try:
-            return children.start(argv, cwd=folder.home, environment=environment, output=descriptor)
-        finally:
-            os.close(descriptor)
+        filled = _Placeholders(folder, intended.token)
+        added = {name: filled(value) for name, value in spec.env.items()}
+        with ExitStack() as opened:
+            order = Order(
+                folder,
+                [filled(part) for part in spec.argv],
+                PurePosixPath(),
+                clean_environment(folder.home, sandbox.marker, intended.incarnation, added),
+                _fresh_log(folder.service_log(spec.name), opened),
+            )
+            if intended.bridge is not None:
+                listener = opened.enter_context(self._bridges.open(intended.bridge))
+                order = evolve(order, bridge=BridgeOrder(listener, spec.health_path, intended.token))
+            return self._launcher.start(order, write_down)
+
+    def _endpoint(self, folder: SandboxFolder, record: ServiceRecord, address: Address) -> Endpoint:
+        headers = {"Authorization": f"Bearer {record.token}"}
+        uds = self.bridge_of(record)
+        return Endpoint(address.url, headers, record.incarnation, str(folder.checkout), uds)
+
+
+def _born(record: ServiceRecord, born: Born) -> ServiceRecord:
+    """Write into the record who it is."""
+    child, first = born.child, born.first
+    if child is None:
+        return record
+    return evolve(
+        record,
+        boot_id=child.boot_id,
+        pid=child.pid,
+        start_ticks=child.start_ticks,
+        first_pid=None if first is None else first.pid,
+        first_start_ticks=None if first is None else first.start_ticks,
+    )
+
+
+def _fresh_log(log: Path, opened: ExitStack) -> int:
+    log.unlink(missing_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    opened.callback(os.close, descriptor)
+    return descriptor
 
 
 class _Placeholders:
@@ -206,8 +259,3 @@ class _Placeholders:
         for placeholder, value in self._values.items():
             text = text.replace(placeholder, value)
         return text
-
-
-def _endpoint(folder: SandboxFolder, record: ServiceRecord, address: Address) -> Endpoint:
-    headers = {"Authorization": f"Bearer {record.token}"}
-    return Endpoint(address.url, headers, record.incarnation, str(folder.checkout))

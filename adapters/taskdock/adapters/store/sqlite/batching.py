@@ -25,13 +25,22 @@ _T = TypeVar("_T")
 class Submission(Generic[_T]):
     """Work that waits, and later its result or its error."""
 
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("error", "result", "work")
 
     def __init__(self, work: Callable[..., _T]) -> None:
         self.work = work
-        self.done = anyio.Event()
         self.result: _T | None = None
         self.error: BaseException | None = None
+
+
+class _Batch:
+    """Submissions that go together, and the one event that tells all of them that they went."""
+
+    __slots__ = ("done", "submissions")
+
+    def __init__(self) -> None:
+        self.submissions: list[Submission[Any]] = []
+        self.done = anyio.Event()
 
 
 CarryOut = Callable[[list[Any]], Callable[[], None] | None]
@@ -45,7 +54,8 @@ class Batching:
         self._carry_out = carry_out
         self._waiting_max = waiting_max
         self._batch_max = batch_max
-        self._waiting: deque[Submission[Any]] = deque()
+        self._waiting: deque[_Batch] = deque()
+        self._waiting_count = 0
         self._arrived = anyio.Event()
         self._closing = False
         self._limiter = anyio.CapacityLimiter(1)
@@ -54,16 +64,24 @@ class Batching:
         """Wait for the result or raise the error; WaitingRoomFull when too much waits, StoreError once closed."""
         if self._closing:
             raise StoreError("The store is closed.")
-        if len(self._waiting) >= self._waiting_max:
-            raise WaitingRoomFull(len(self._waiting), retry_after_seconds=_RETRY_AFTER_SECONDS)
-        self._waiting.append(submission)
-        self._arrived.set()
-        await submission.done.wait()
+        if self._waiting_count >= self._waiting_max:
+            raise WaitingRoomFull(self._waiting_count, retry_after_seconds=_RETRY_AFTER_SECONDS)
+        await self._join(submission).done.wait()
         if submission.error is not None:
             raise submission.error
         result: Any = submission.result
         answer: _T = result
         return answer
+
+    def _join(self, submission: Submission[Any]) -> _Batch:
+        """Give the last batch that waits, or a new one, a submission more."""
+        if not self._waiting or len(self._waiting[-1].submissions) == self._batch_max:
+            self._waiting.append(_Batch())
+            self._arrived.set()
+        batch = self._waiting[-1]
+        batch.submissions.append(submission)
+        self._waiting_count += 1
+        return batch
 
     def close(self) -> None:
         """Take nothing more; `run` carries out what waits and returns."""
@@ -72,28 +90,34 @@ class Batching:
 
     async def run(self) -> None:
         """Carry out batch after batch until closed. Shielded: a cancelled host still gets done what it was promised."""
-        batch: list[Submission[Any]] = []
+        batch: _Batch | None = None
         try:
             with anyio.CancelScope(shield=True):
                 while batch := await self._next_batch():
-                    afterwards = await anyio.to_thread.run_sync(self._carry_out, batch, limiter=self._limiter)
-                    for submission in batch:
-                        submission.done.set()
+                    work = batch.submissions
+                    afterwards = await anyio.to_thread.run_sync(self._carry_out, work, limiter=self._limiter)
+                    batch.done.set()
                     if afterwards is not None:
                         afterwards()
         finally:
             self._closing = True
-            self._turn_away([*batch, *self._waiting])
+            self._turn_away([*([] if batch is None else [batch]), *self._waiting])
 
-    async def _next_batch(self) -> list[Submission[Any]]:
-        """Wait for submissions; an empty list once closed and empty."""
+    async def _next_batch(self) -> _Batch | None:
+        """Wait for submissions; None once closed and empty."""
         while not self._waiting and not self._closing:
             self._arrived = anyio.Event()
             await self._arrived.wait()
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]
+        if not self._waiting:
+            return None
+        batch = self._waiting.popleft()
+        self._waiting_count -= len(batch.submissions)
+        return batch
 
-    def _turn_away(self, submissions: list[Submission[Any]]) -> None:
-        for submission in submissions:
-            if not submission.done.is_set():
+    def _turn_away(self, batches: list[_Batch]) -> None:
+        for batch in batches:
+            if batch.done.is_set():
+                continue
+            for submission in batch.submissions:
                 submission.error = StoreError("The store stopped before this was done.")
-                submission.done.set()
+            batch.done.set()

@@ -16,10 +16,10 @@ from functools import cache
 from attrs import frozen
 
 from taskdock.adapters.store.sqlite.committer import LAST_POSITION, Refused, last_position
+from taskdock.adapters.store.sqlite.documents import encode_body
 from taskdock.adapters.store.sqlite.records import Upsert, flat, many, prepare
 from taskdock.adapters.store.sqlite.rows import to_microseconds, to_microseconds_or_none, write_json
 from taskdock.core.change import BranchHold, Change
-from taskdock.core.codec import encode_body
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.history import HistoryEvent
 from taskdock.core.intents import Intent

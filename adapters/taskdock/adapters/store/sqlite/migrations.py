@@ -26,9 +26,19 @@ def apply(connection: sqlite3.Connection) -> None:
 @STEPS()
 def first_tables(db: Database) -> None:
     """Boundaries and their records, history, feed, outbox, branch holds, keys and transcripts."""
-    for statement in _FIRST_TABLES.split(";"):
-        db.execute(statement)
+    _run(db, _FIRST_TABLES)
     db.execute("INSERT INTO meta (name, value) VALUES ('owner', ?)", [secrets.token_hex(_OWNER_BYTES)])
+
+
+@STEPS()
+def readers_and_turns(db: Database) -> None:
+    """Markers and drafts of readers, the workspace in the index of claims, and how far the feed had got when."""
+    _run(db, _READERS_AND_TURNS)
+
+
+def _run(db: Database, statements: str) -> None:
+    for statement in statements.split(";"):
+        db.execute(statement)
 
 
 _FIRST_TABLES = """
@@ -103,4 +113,23 @@ CREATE TABLE transcript (
 CREATE UNIQUE INDEX transcript_position ON transcript (tab_id, position);
 CREATE UNIQUE INDEX transcript_event ON transcript (tab_id, source, event);
 CREATE INDEX transcript_source ON transcript (tab_id, source, position);
+"""
+
+_READERS_AND_TURNS = """
+CREATE TABLE read_marker (
+    tab_id TEXT NOT NULL, principal TEXT NOT NULL, task_id TEXT NOT NULL, turns INTEGER NOT NULL,
+    version INTEGER NOT NULL, PRIMARY KEY (tab_id, principal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE draft (
+    tab_id TEXT NOT NULL, principal TEXT NOT NULL, task_id TEXT NOT NULL, text TEXT NOT NULL,
+    version INTEGER NOT NULL, PRIMARY KEY (tab_id, principal)
+) STRICT, WITHOUT ROWID;
+
+DROP INDEX intent_due;
+CREATE INDEX intent_due ON intent (lane, workspace, seq) WHERE status = 'open' AND due = 1;
+CREATE INDEX intent_of_workspace ON intent (workspace);
+
+CREATE TABLE feed_at (at INTEGER PRIMARY KEY, position INTEGER NOT NULL) STRICT;
+CREATE INDEX key_age ON idempotency_key (created_at);
 """

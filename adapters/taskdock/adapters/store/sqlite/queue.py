@@ -14,10 +14,11 @@ from taskdock.adapters.store.sqlite import claims
 from taskdock.adapters.store.sqlite.database import Database
 from taskdock.adapters.store.sqlite.readers import rows
 from taskdock.adapters.store.sqlite.rows import to_microseconds, to_time
-from taskdock.ports.intent_queue import Claimed, QueueReport
+from taskdock.ports.intent_queue import Claimed, QueueReport, Taken
 
 # The plus makes SQLite read the few rows of `intent_busy` and sort them, instead of walking over all in order.
 _CANCELLED = "SELECT id FROM intent WHERE status <> 'open' AND status = 'cancelled' ORDER BY +seq"
+_TAKEN = "SELECT id, issue FROM intent WHERE status <> 'open' ORDER BY +seq"
 _NEXT_DUE = """
 SELECT min(at) FROM (
     SELECT min(not_before) AS at FROM intent WHERE status = 'open' AND due = 0 AND not_before > :now
@@ -32,6 +33,7 @@ class SqliteQueue:
     """Implements `taskdock.ports.intent_queue.IntentQueue`; the promises stand there."""
 
     _database: Database
+    _turns: claims.Turns
 
     async def recover(self) -> int:
         """Take back every execution: none runs any more."""
@@ -40,8 +42,8 @@ class SqliteQueue:
     async def claim(
         self, room: Mapping[str, int], now: datetime, deadlines: Mapping[str, float]
     ) -> Sequence[Claimed]:
-        """Take due intents, oldest first, within each lane's room. Wakes nobody: what is left is not claimable now."""
-        unit = partial(claims.claim, room=dict(room), now=now, deadlines=dict(deadlines))
+        """Take due intents within each lane's room. Wakes nobody: what is left is not claimable now."""
+        unit = partial(claims.claim, room=dict(room), now=now, deadlines=dict(deadlines), turns=self._turns)
         return await self._database.committer.submit(unit, changes_work=False)
 
     async def release(self, intent_id: str, issue: int) -> None:
@@ -55,6 +57,10 @@ class SqliteQueue:
     async def cancelled(self) -> Sequence[str]:
         """Name the cancelled intents that still run, in the order in which they were made."""
         return [id_ for (id_,) in await self._database.readers.look_up(partial(rows, statement=_CANCELLED))]
+
+    async def taken(self) -> Sequence[Taken]:
+        """Every claim that has not ended, in the order in which their intents were made."""
+        return [Taken(*row) for row in await self._database.readers.look_up(partial(rows, statement=_TAKEN))]
 
     async def next_due_at(self, now: datetime) -> datetime | None:
         """Tell when the next intent comes due after `now`."""

@@ -2,24 +2,25 @@
 
 Owns: every question of `taskdock.ports.store.Reads`, each on one connection and in one moment.
 Never: a write, and no waiting for one.
-Reads as: services/reads.py -> these -> readers.py -> rows -> core.codec.
+Reads as: services/reads.py -> these -> readers.py -> rows -> documents.py -> core.codec.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from taskdock.adapters.store.sqlite.commits import READ_KEY
 from taskdock.adapters.store.sqlite.committer import last_position
 from taskdock.adapters.store.sqlite.database import Database
+from taskdock.adapters.store.sqlite.documents import decode
+from taskdock.adapters.store.sqlite.marks import draft_text, mark, turns_read, turns_read_of
 from taskdock.adapters.store.sqlite.readers import rows
 from taskdock.adapters.store.sqlite.records import KINDS
 from taskdock.adapters.store.sqlite.rows import read_json, to_time
 from taskdock.adapters.store.sqlite.slices import OPEN_MESSAGES
 from taskdock.adapters.store.sqlite.transcripts import last_event, read_items
-from taskdock.core.codec import decode
-from taskdock.core.errors import SchemaMismatch
+from taskdock.core.errors import PositionLost, SchemaMismatch
 from taskdock.core.history import HistoryEvent, HistoryKind
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
@@ -45,6 +46,8 @@ _EVENT = "SELECT number, boundary, kind, at, tab_id, data FROM history"
 _EVENTS_OF_BOUNDARY = f"{_EVENT} WHERE boundary = ? AND +workspace = ? AND number > ? ORDER BY number LIMIT ?"
 _EVENTS_OF_WORKSPACE = f"{_EVENT} WHERE workspace = ? AND number > ? ORDER BY number LIMIT ?"
 _FEED = "SELECT position, kind, id, version, workspace, boundary FROM feed WHERE position > ? ORDER BY position LIMIT ?"
+PRUNED_TO = "SELECT value FROM meta WHERE name = 'feed_pruned_to'"
+_OPEN_INTENTS = "SELECT count(*) FROM (SELECT 1 FROM intent WHERE workspace = ? LIMIT ?)"
 _TABS = "SELECT body, version FROM tab WHERE task_id = ? ORDER BY number"
 _OPEN_MESSAGES = f"""
 SELECT message.body, message.version FROM message JOIN tab ON tab.id = message.tab_id
@@ -52,6 +55,7 @@ WHERE message.task_id = ? AND message.{OPEN_MESSAGES} ORDER BY tab.number, messa
 _READY_TABS = """
 SELECT task.body, tab.body FROM tab JOIN task ON task.id = tab.task_id WHERE tab.at = 'ready'
 ORDER BY tab.task_id, tab.number"""
+_MARKS = ("marker", "draft")
 _WHOLE_WORKSPACE = -1
 """No limit, in SQLite's words."""
 
@@ -94,6 +98,8 @@ class SqliteReads:
 
     async def record(self, kind: str, record_id: str) -> Versioned | None:
         """One record; None also for a kind that has no records."""
+        if kind in _MARKS:
+            return await self._database.readers.look_up(partial(mark, kind=kind, record_id=record_id))
         if kind not in KINDS:
             return None
         found = _versioned(KINDS[kind], await self._look_up(_RECORD[kind], record_id))
@@ -131,7 +137,7 @@ class SqliteReads:
 
     async def feed(self, after: int, *, limit: int = 500) -> Sequence[FeedEntry]:
         """Entries after a position."""
-        return _entries(await self._look_up(_FEED, after, limit))
+        return await self._database.readers.look_up(partial(_feed, after=after, limit=limit))
 
     async def position(self) -> int:
         """The last position."""
@@ -145,6 +151,25 @@ class SqliteReads:
         """The answer that a key has."""
         found = await self._look_up(READ_KEY, workspace, key)
         return KeyUsed(*found[0]) if found else None
+
+    async def read_marker(self, tab_id: str, principal: str) -> int:
+        """Up to which turn a principal has read a tab."""
+        return await self._database.readers.look_up(partial(turns_read, tab_id=tab_id, principal=principal))
+
+    async def read_markers(self, principal: str, tab_ids: Sequence[str]) -> Mapping[str, int]:
+        """The same for many tabs."""
+        return await self._database.readers.look_up(
+            partial(turns_read_of, principal=principal, tab_ids=tab_ids)
+        )
+
+    async def draft(self, tab_id: str, principal: str) -> str | None:
+        """What a principal is writing in a tab."""
+        return await self._database.readers.look_up(partial(draft_text, tab_id=tab_id, principal=principal))
+
+    async def open_intents(self, workspace: str, at_most: int) -> int:
+        """How many intents of a workspace lie in the outbox."""
+        ((count,),) = await self._look_up(_OPEN_INTENTS, workspace, at_most)
+        return int(count)
 
     async def ready_tabs(self) -> Sequence[tuple[Task, Tab]]:
         """Every tab that is ready, with its task, by task and number."""
@@ -173,7 +198,14 @@ def _messages(found: _Rows) -> list[Message]:
     return [decode(Message, body) for (body,) in found]
 
 
-def _entries(found: _Rows) -> list[FeedEntry]:
+def _feed(connection: sqlite3.Connection, after: int, limit: int) -> list[FeedEntry]:
+    """The entries first, and then whether some before them were pruned: what is pruned in between costs a false alarm."""
+    found = rows(connection, _FEED, (after, limit))
+    pruned_to = rows(connection, PRUNED_TO)
+    if pruned_to and after < int(pruned_to[0][0]):
+        raise PositionLost(f"The feed was pruned up to {pruned_to[0][0]}.")
+    if not found and after > last_position(connection):
+        raise PositionLost(f"The feed has not got to {after} yet.")
     return [FeedEntry(*row) for row in found]
 
 

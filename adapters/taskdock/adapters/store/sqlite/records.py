@@ -1,6 +1,6 @@
 """Records: which table each kind of record goes to, with which columns beside its document.
 
-Owns: the four tables of records, their upserts, and the names that the feed calls them by.
+Owns: the tables of records, their upserts, and the names that the feed calls them by.
 Never: a record written into another boundary than its own.
 Reads as: commits.py (a Change) -> `prepare` -> statements; reads.py, slices.py (a kind) -> `KINDS`.
 """
@@ -11,11 +11,12 @@ from typing import Any
 
 from attrs import frozen
 
+from taskdock.adapters.store.sqlite.documents import encode
 from taskdock.adapters.store.sqlite.rows import to_microseconds
 from taskdock.core.change import Change, Record
-from taskdock.core.codec import encode
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.message import Message, MessageText
+from taskdock.core.reader import DraftText, ReadMarker
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
@@ -26,7 +27,7 @@ KINDS: dict[str, type[Task | Tab | Message | Repo]] = {
     "message": Message,
     "repo": Repo,
 }
-"""What the feed and the tables call each kind of record."""
+"""What the feed and the tables call each kind of record that has a document."""
 
 _UPSERT_TASK = """
 INSERT INTO task (id, workspace, repo_id, at, created_at, version, body) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -50,6 +51,19 @@ INSERT INTO repo (id, workspace, name, created_at, version, body) VALUES (?, ?, 
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, body = excluded.body"""
 
 
+_UPSERT_MARKER = """
+INSERT INTO read_marker (tab_id, principal, task_id, turns, version) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (tab_id, principal) DO UPDATE SET turns = excluded.turns, version = excluded.version
+WHERE read_marker.task_id = excluded.task_id"""
+
+_UPSERT_DRAFT = """
+INSERT INTO draft (tab_id, principal, task_id, text, version) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (tab_id, principal) DO UPDATE SET text = excluded.text, version = excluded.version
+WHERE draft.task_id = excluded.task_id"""
+
+_DROP_DRAFT = "DELETE FROM draft WHERE tab_id = ? AND principal = ? AND task_id = ?"
+
+
 @frozen
 class Upsert:
     """One record, ready to be written; `kind` is None for what the feed does not tell."""
@@ -58,10 +72,11 @@ class Upsert:
     id: str
     statement: str
     parameters: tuple[Any, ...]
+    may_be_gone: bool = False
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write it; InvariantViolated when a record of that id belongs to another boundary."""
-        if connection.execute(self.statement, self.parameters).rowcount != 1:
+        if connection.execute(self.statement, self.parameters).rowcount != 1 and not self.may_be_gone:
             raise InvariantViolated(f"{self.kind or 'text'} {self.id!r} belongs to another boundary")
 
 
@@ -105,6 +120,20 @@ def _repo(repo: Repo, change: Change, _: dict[str, str]) -> Upsert:
     return Upsert("repo", repo.id, _UPSERT_REPO, columns)
 
 
+def _marker(marker: ReadMarker, change: Change, _: dict[str, str]) -> Upsert:
+    _demand_own(marker.task_id, change, marker)
+    columns = (marker.tab_id, marker.principal, marker.task_id, marker.turns, change.version)
+    return Upsert("marker", marker.id, _UPSERT_MARKER, columns)
+
+
+def _draft(draft: DraftText, change: Change, _: dict[str, str]) -> Upsert:
+    _demand_own(draft.task_id, change, draft)
+    place = (draft.tab_id, draft.principal, draft.task_id)
+    if not draft.text:
+        return Upsert("draft", draft.id, _DROP_DRAFT, place, may_be_gone=True)
+    return Upsert("draft", draft.id, _UPSERT_DRAFT, (*place, draft.text, change.version))
+
+
 def _demand_own(owner: str, change: Change, record: Record) -> None:
     if owner != change.boundary:
         raise InvariantViolated(f"{change.boundary!r} cannot write {record.id!r}, which belongs to {owner!r}")
@@ -115,6 +144,8 @@ _ROWS: dict[type, Callable[[Any, Change, dict[str, str]], Upsert]] = {
     Tab: _tab,
     Message: _message,
     Repo: _repo,
+    ReadMarker: _marker,
+    DraftText: _draft,
 }
 
 

@@ -2,7 +2,7 @@
 
 Owns: the whole microseconds that times are kept as, and the columns of an intent.
 Never: SQL; statements stand beside what they are for.
-Reads as: commits, claims, transcripts, slices, reads -> these -> core.codec.
+Reads as: commits, claims, transcripts, slices, reads -> these -> documents.py -> core.codec.
 """
 
 import json
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from taskdock.core.codec import decode_body, plain_json
+from taskdock.adapters.store.sqlite.documents import decode_body
+from taskdock.core.codec import plain_json
 from taskdock.core.intents import Intent
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

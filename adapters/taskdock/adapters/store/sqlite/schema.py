@@ -9,13 +9,13 @@ import sqlite3
 
 from taskdock.core.errors import SchemaMismatch
 
-VERSION = 1
+VERSION = 2
 """Of the schema; raised with every new step in migrations.py."""
 
 
 def refuse_foreign(connection: sqlite3.Connection) -> None:
     """Raise SchemaMismatch for a store that a newer Taskdock wrote, and for a database that is no store. Only reads."""
-    version = _version(connection)
+    version = version_of(connection)
     if version is not None and version > VERSION:
         raise SchemaMismatch(
             f"The store has schema {version}, this Taskdock knows up to {VERSION}: it was left untouched. "
@@ -29,7 +29,7 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
 
 def bring_up(connection: sqlite3.Connection) -> None:
     """Migrate the store unless it is current; of several processes at once, one does it and the others find it done."""
-    if _version(connection) == VERSION:
+    if version_of(connection) == VERSION:
         return
     # Only a store that is behind pays the 80 ms that this import takes.
     from taskdock.adapters.store.sqlite import migrations  # noqa: PLC0415
@@ -45,7 +45,8 @@ def bring_up(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _version(connection: sqlite3.Connection) -> int | None:
+def version_of(connection: sqlite3.Connection) -> int | None:
+    """The number of a store's schema; None for a file that is no store (yet)."""
     if "meta" not in _tables(connection):
         return None
     row = connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()

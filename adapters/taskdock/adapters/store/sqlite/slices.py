@@ -2,16 +2,16 @@
 
 Owns: the one statement that loads a boundary, so that what it sees is one moment, and the order of what it returns.
 Never: a message that is final, its text, or an intent that was cancelled.
-Reads as: store.py (load) -> readers.py -> `load_slice` -> core.codec.
+Reads as: store.py (load) -> readers.py -> `load_slice` -> documents.py -> core.codec.
 """
 
 import json
 import sqlite3
 from collections import defaultdict
 
+from taskdock.adapters.store.sqlite.documents import decode
 from taskdock.adapters.store.sqlite.rows import INTENT_COLUMNS, read_intent
 from taskdock.core.change import Record, Slice
-from taskdock.core.codec import decode
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab

@@ -1,8 +1,8 @@
 """Store: the SQLite store as the rest of Taskdock sees it.
 
-Owns: `SqliteStore`, which is `Store`, `Reads` and `IntentQueue` over one file.
+Owns: `SqliteStore`, which is `Store`, `Reads`, `IntentQueue` and `Upkeep` over one file.
 Never: SQL; it puts the parts together.
-Reads as: app (open) -> this -> commits, transcripts, slices; reads.py; queue.py.
+Reads as: app (open) -> this -> commits, transcripts, slices; reads.py; queue.py; pruning.py.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from taskdock.adapters.store.sqlite.claims import Turns
 from taskdock.adapters.store.sqlite.commits import CommitUnit
 from taskdock.adapters.store.sqlite.connection import Limits, Synchronous
 from taskdock.adapters.store.sqlite.database import Database, opened
+from taskdock.adapters.store.sqlite.pruning import SqliteUpkeep
 from taskdock.adapters.store.sqlite.queue import SqliteQueue
 from taskdock.adapters.store.sqlite.reads import SqliteReads
 from taskdock.adapters.store.sqlite.slices import load_slice
@@ -28,11 +30,12 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class SqliteStore(SqliteReads, SqliteQueue):
-    """Implements the ports Store, Reads and IntentQueue; made by `open`, any number of processes at once."""
+class SqliteStore(SqliteReads, SqliteQueue, SqliteUpkeep):
+    """Implements the ports Store, Reads, IntentQueue and Upkeep; made by `open`, any number of processes at once."""
 
     def __init__(self, database: Database, clock_now: Callable[[], datetime]) -> None:
         self._database = database
+        self._turns = Turns()
         self._clock_now = clock_now
 
     @classmethod

@@ -1,0 +1,22 @@
+"""Stop sandbox: nothing runs in it any more, its files stay.
+
+Owns: the executor of `StopSandbox`.
+Never: a success before the provider says that the sandbox is stopped, or that there is none.
+Reads as: scheduler -> `stop_sandbox` -> provider -> SandboxStopped.
+"""
+
+from taskdock.core.inputs import SandboxStopped
+from taskdock.core.intents import StopSandbox
+from taskdock.ports.sandbox import Phase
+from taskdock.services.execution import Execution
+from taskdock.services.sandboxes import ref_of, until
+from taskdock.services.tools import Tools
+
+
+async def stop_sandbox(body: StopSandbox, execution: Execution, tools: Tools) -> SandboxStopped:
+    """Ask for the stop and wait until it is seen; what is not there does not run either."""
+    provider = tools.sites.of(body.sandbox).provider
+    seen = await provider.stop(ref_of(body.sandbox), body.sandbox.owner)
+    seen = await until(provider, seen, (Phase.STOPPED, Phase.ABSENT), execution.progress)
+    window = provider.capabilities.create_window_seconds
+    return SandboxStopped(seen.read_at, window, is_absent=seen.phase is Phase.ABSENT)

@@ -1,0 +1,5 @@
+"""Fixtures of the services' tests."""
+
+from unit.services.bench import bench
+
+__all__ = ["bench"]

@@ -1,0 +1,88 @@
+"""Retention: what is too old goes batch by batch, what a plan counts is what goes, and a failing store ends nothing."""
+
+from datetime import timedelta
+
+import anyio
+import pytest
+
+from taskdock.core.errors import StoreError
+from taskdock.ports.upkeep import Horizon, Prunable, Pruned
+from taskdock.services import retention
+from taskdock.services.retention import Keep, Retention
+from taskdock.testing.memory_store import MemoryStore
+from unit.services.bench import PATIENCE_SECONDS, Bench, HandClock
+
+pytestmark = pytest.mark.anyio
+
+KEEP = Keep(history_days=30, feed_days=7, feed_rows_max=1_000, keys_hours=24)
+
+
+class Watched(MemoryStore):
+    """A store that remembers what it was asked to prune, and fails when it is told to."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store.data)
+        self.asked: list[tuple[Prunable, int, int]] = []
+        self.failures = 0
+
+    async def prune(self, kind: Prunable, horizon: Horizon, *, after: int, limit: int) -> Pruned:
+        """Remember, or fail; then prune."""
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("not now")
+        pruned = await super().prune(kind, horizon, after=after, limit=limit)
+        self.asked.append((kind, limit, pruned.count))
+        return pruned
+
+
+async def killed(bench: Bench, count: int) -> None:
+    """Make tasks and kill them."""
+    for number in range(count):
+        task = await bench.task(number, key=f"key-{number}")
+        await bench.workbench.kill_task(task, force=True)
+    bench.store._clock_now = bench.clock.now
+
+
+async def test_a_plan_counts_what_goes(bench: Bench) -> None:
+    """A dry run writes nothing, and names the same counts that pruning then takes away."""
+    bench.store._clock_now = bench.clock.now
+    await killed(bench, 4)
+    service = Retention(bench.store, bench.clock, KEEP)
+    assert await service.prune() == {"history": 0, "feed": 0, "keys": 0}
+    bench.clock.at += timedelta(days=31)
+    position = bench.store.data.position
+    plan = await service.plan()
+    assert plan == await service.plan()
+    assert (plan["feed"], plan["keys"]) == (position, 4)
+    assert plan["history"] > 4
+    assert await service.prune() == plan
+    assert await service.plan() == {"history": 0, "feed": 0, "keys": 0}
+
+
+async def test_batches_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much is old, no batch takes more than its share, and all of it goes."""
+    monkeypatch.setattr(retention, "_BATCH", 10)
+    monkeypatch.setattr(retention, "_PAUSE_SECONDS", 0)
+    bench.store._clock_now = bench.clock.now
+    await killed(bench, 25)
+    await bench.store.note_position(bench.clock.now())
+    bench.clock.at += timedelta(days=31)
+    watched = Watched(bench.store)
+    counts = await Retention(watched, bench.clock, KEEP).prune()
+    assert max(count for _, _, count in watched.asked) <= 10
+    for kind in Prunable:
+        asked = [count for one, limit, count in watched.asked if one is kind and limit == 10]
+        assert sum(asked) == counts[kind.value] > 10
+        assert len(asked) > 2
+
+
+async def test_a_store_that_fails_is_pruned_later(bench: Bench) -> None:
+    """An error of the store ends one run, not the service."""
+    watched = Watched(bench.store)
+    watched.failures = 2
+    async with anyio.create_task_group() as group:
+        group.start_soon(Retention(watched, HandClock(), KEEP, interval_seconds=0.01).run)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while len(watched.asked) < len(Prunable):  # noqa: ASYNC110 - counted above
+                await anyio.sleep(0.005)
+        group.cancel_scope.cancel()
