@@ -1,6 +1,6 @@
 """Inputs: everything that can be fed to a boundary's `step`.
 
-Owns: commands (requests to change something), outcomes (what became of an intent) and facts (what was seen outside).
+Owns: outcomes (what became of an intent), facts (what was seen outside), and the unions over them and the commands.
 Never: an id, a time or a random number made by the core; they come in with the input.
 Reads as: request path, scheduler or simulation makes one -> `step` -> Change.
 """
@@ -10,207 +10,98 @@ from enum import Enum
 
 from attrs import frozen
 
-# Commands to a task boundary. Texts have passed taskdock.core.values before they get here.
-
-
-@frozen
-class CreateTask:
-    """Make a task with its first tab, whose first message is the prompt."""
-
-    task_id: str
-    tab_id: str
-    message_id: str
-    workspace: str
-    owner: str
-    repo_id: str
-    repo_is_ready: bool
-    prompt: str
-    provider: str
-    agent: str
-    title: str | None = None
-    branch: str | None = None
-    base: str | None = None
-    model: str | None = None
-    permission_mode: str | None = None
-
-
-@frozen
-class RetryTask:
-    """Go on from where the task failed; `discard` gives up work that a broken sandbox does not give back."""
-
-    discard: bool = False
-
-
-@frozen
-class StopTask:
-    """Bring the work out and stop the sandbox; its files stay."""
-
-
-@frozen
-class ResumeTask:
-    """Start a stopped task again."""
-
-
-@frozen
-class ArchiveTask:
-    """Bring the work out and release the sandbox; `force` gives up work that cannot be brought out."""
-
-    force: bool = False
-
-
-@frozen
-class UnarchiveTask:
-    """Provision an archived task again, on its branch and with its work."""
-
-
-@frozen
-class RenameTask:
-    """Give the task another title; its branch stays."""
-
-    title: str
-
-
-@frozen
-class SetBranch:
-    """Give the task another branch name, before it exists outside."""
-
-    branch: str
-
-
-@frozen
-class KillTask:
-    """End the task for good; `force` gives up work that cannot be brought out."""
-
-    force: bool = False
-
-
-@frozen
-class OpenTab:
-    """Open one more tab, with a first message or without."""
-
-    tab_id: str
-    name: str | None = None
-    agent: str | None = None
-    message_id: str | None = None
-    prompt: str | None = None
-    model: str | None = None
-
-
-@frozen
-class RetryTab:
-    """Try the tab's session again."""
-
-    tab_id: str
-
-
-@frozen
-class CloseTab:
-    """Close a tab; with messages still queued only by `force`, which withdraws them."""
-
-    tab_id: str
-    force: bool = False
-
-
-@frozen
-class SendMessage:
-    """Queue a message for a tab, and lift the hold on its queue."""
-
-    tab_id: str
-    message_id: str
-    text: str
-
-
-@frozen
-class RenameTab:
-    """Give the tab another name."""
-
-    tab_id: str
-    name: str
-
-
-@frozen
-class SetModel:
-    """Choose the model that the tab's agent uses from its next prompt on."""
-
-    tab_id: str
-    model: str
-
-
-@frozen
-class EditMessage:
-    """Change the text of a message that is still queued."""
-
-    tab_id: str
-    message_id: str
-    text: str
-
-
-@frozen
-class WithdrawMessage:
-    """Take a message back that is still queued."""
-
-    tab_id: str
-    message_id: str
-
-
-@frozen
-class ResumeQueue:
-    """Lift the hold on the tab's queue without sending anything more."""
-
-    tab_id: str
-
-
-@frozen
-class CancelTurn:
-    """Ask the agent to end the turn that runs in this tab."""
-
-    tab_id: str
-
-
-@frozen
-class AnswerPermission:
-    """Answer what the agent asked: `option_id` is one of the options offered, None rejects by cancelling."""
-
-    tab_id: str
-    permission_id: str
-    option_id: str | None
-
-
-@frozen
-class MarkRead:
-    """`principal` has read the tab up to this many ended turns."""
-
-    tab_id: str
-    principal: str
-    turns: int
-
-
-@frozen
-class SetDraft:
-    """Keep what `principal` is writing in this tab; an empty text drops it."""
-
-    tab_id: str
-    principal: str
-    text: str
-
-
-# Commands to a repo boundary.
-
-
-@frozen
-class AddRepo:
-    """Register a repo and clone it in the background; adding it again starts a failed clone again."""
-
-    repo_id: str
-    workspace: str
-    name: str
-    remote: str
-
-
-@frozen
-class RetryRepo:
-    """Start a failed clone again."""
-
+from taskdock.core.commands import (
+    AddRepo,
+    AnswerPermission,
+    ArchiveTask,
+    CancelTurn,
+    CloseTab,
+    CreateTask,
+    EditMessage,
+    KillTask,
+    MarkRead,
+    OpenTab,
+    RenameTab,
+    RenameTask,
+    ResumeQueue,
+    ResumeTask,
+    RetryRepo,
+    RetryTab,
+    RetryTask,
+    SendMessage,
+    SetBranch,
+    SetDraft,
+    SetModel,
+    StopTask,
+    UnarchiveTask,
+    WithdrawMessage,
+)
+
+__all__ = [
+    "AddRepo",
+    "AgentReady",
+    "AnswerPermission",
+    "ArchiveTask",
+    "Asked",
+    "AwaitReady",
+    "CancelTurn",
+    "Cloned",
+    "CloseTab",
+    "CreateTask",
+    "Delivered",
+    "EditMessage",
+    "Failed",
+    "FailureClass",
+    "Input",
+    "KillTask",
+    "MarkRead",
+    "NameEnsured",
+    "Observed",
+    "OpenTab",
+    "Outcome",
+    "OutcomeReported",
+    "PermissionAsked",
+    "PermissionOption",
+    "Progressed",
+    "RenameTab",
+    "RenameTask",
+    "RepoFailed",
+    "RepoInput",
+    "RepoReady",
+    "ResumeQueue",
+    "ResumeTask",
+    "RetryRepo",
+    "RetryTab",
+    "RetryTask",
+    "SandboxLost",
+    "SandboxPhase",
+    "SandboxReady",
+    "SandboxReaped",
+    "SandboxReleased",
+    "SandboxStopped",
+    "SendMessage",
+    "SessionClosed",
+    "SessionLost",
+    "SessionReady",
+    "SetBranch",
+    "SetDraft",
+    "SetModel",
+    "Started",
+    "StopTask",
+    "Succeeded",
+    "TaskCommand",
+    "TaskFact",
+    "TaskInput",
+    "TellInput",
+    "Told",
+    "TurnEnd",
+    "TurnEnded",
+    "UnarchiveTask",
+    "Value",
+    "WithdrawMessage",
+    "Woken",
+    "WorkCollected",
+]
 
 # Between boundaries: the messages of `Tell`. `ask` is the number of the question, so a late answer is known as one.
 

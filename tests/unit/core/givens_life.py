@@ -168,6 +168,15 @@ def idle() -> TaskStory:
 
 
 @task_given
+def idle_copying() -> TaskStory:
+    """The second turn has completed; a copy of its work is being collected."""
+    story = idle()
+    story.send(MESSAGE_2)
+    story.whole_turn()
+    return story
+
+
+@task_given
 def held() -> TaskStory:
     """The first turn has failed while a second message waited, so the queue is held."""
     story = delivered()

@@ -261,6 +261,10 @@ class TaskStory(Story):
         """What the agent asked in the turn of a tab."""
         return next(one for one in self.tab(tab).turn.permissions if one.id == permission)
 
+    def close(self, tab: str = TAB, *, force: bool = False) -> Change:
+        """The user closes a tab."""
+        return self.do(inputs.CloseTab(tab, force))
+
     def stop(self) -> Change:
         """The user stops the task."""
         return self.do(inputs.StopTask())

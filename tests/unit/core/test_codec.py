@@ -148,7 +148,7 @@ def test_wrong_value_is_refused(kind: type[Record], text: str) -> None:
         decode(kind, text)
 
 
-@pytest.mark.parametrize("version", [0, 2, 99, None, "1", [1]])
+@pytest.mark.parametrize("version", [0, 3, 99, None, "1", [1]])
 def test_other_version_is_refused(version: object) -> None:
     """A document of another version, a newer one above all, is left alone."""
     with pytest.raises(SchemaMismatch, match="version"):
@@ -188,7 +188,7 @@ def test_unknown_body_is_refused(text: str) -> None:
 def test_defaults_are_part_of_the_format() -> None:
     """A value that is its default is not written, so what the shortest documents mean must never change."""
     tab = json.loads(
-        '{"v":1,"id":"tab-1","task_id":"task-1","number":1,"name":"Tab 1","agent":"demo",'
+        '{"v":2,"id":"tab-1","task_id":"task-1","number":1,"name":"Tab 1","agent":"demo",'
         '"opened_at":"2026-01-01T00:00:00+00:00","updated_at":"2026-01-01T00:00:00+00:00"}'
     )
     read = decode(Tab, json.dumps(tab))

@@ -309,7 +309,7 @@ def test_moved_branch_is_told() -> None:
     story = g.copying()
     change = story.succeed(intents.CollectWork, WorkCollected("c1", branch_moved=False))
     assert story.task.moved
-    assert change.history[0].data == {"head": "c1", "branch": "do-it-1", "moved": True}
+    assert change.history[0].data == {"head": "c1", "branch": "do-it-1", "moved": True, "uncommitted": 0}
 
 
 # The release
