@@ -13,7 +13,7 @@ import anyio
 import world
 from measure import Row, Size, percentile
 from taskdock.ports.store import Snapshot
-from taskdock.services.feed import Hub, Watch
+from taskdock.services.feed import Hub, Reset, Watch
 from taskdock.services.workbench import DEFAULT_WORKSPACE
 
 _PAGE = 100
@@ -52,6 +52,7 @@ async def _fan_out(here: world.World, hub: Hub, size: Size) -> float:
                     all_ready.set()
                 continue
             told += 1
+            assert not isinstance(seen, Reset)
             if seen.position >= until:
                 return
 

@@ -60,7 +60,9 @@ async def _take_over(path: Path, count: int, started_at: float) -> None:
 
     async with world.opened(path) as here:
         before = resident_mib()
-        scheduler = Scheduler(here.store, here.tools(), Lanes({"*": count}), {intents.EnsureName: execute})
+        scheduler = Scheduler(
+            here.store, here.tools(), Lanes({"*": count}), executors={intents.EnsureName: execute}
+        )
         async with anyio.create_task_group() as group:
             await group.start(scheduler.run)
             await all_begun.wait()

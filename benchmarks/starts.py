@@ -44,7 +44,10 @@ async def rows(folder: Path, size: Size) -> list[Row]:
 
     async with world.opened(folder / "starts.db", wake) as here:
         scheduler = Scheduler(
-            here.store, here.tools(), Lanes({"*": size.starts}), {intents.EnsureName: watch.execute}
+            here.store,
+            here.tools(),
+            Lanes({"*": size.starts}),
+            executors={intents.EnsureName: watch.execute},
         )
         schedulers.append(scheduler)
         async with anyio.create_task_group() as group:

@@ -64,7 +64,7 @@ async def _run(path: Path, parallel: int, tasks: int) -> tuple[float, float]:
 
     async with world.opened(path, wake) as here:
         await here.fill(tasks)
-        scheduler = Scheduler(here.store, here.tools(), Lanes({"*": parallel}), instant.executors)
+        scheduler = Scheduler(here.store, here.tools(), Lanes({"*": parallel}), executors=instant.executors)
         schedulers.append(scheduler)
         cpu, began, seconds = time.process_time(), time.perf_counter(), 0.0
         async with anyio.create_task_group() as group:

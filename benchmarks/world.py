@@ -19,10 +19,11 @@ from taskdock.core import inputs
 from taskdock.core.inputs import Cloned, OutcomeReported, Succeeded
 from taskdock.core.intents import Figures
 from taskdock.core.values import repo_id
+from taskdock.services.message_requests import MessageRequests
 from taskdock.services.receipts import TaskReceipt
 from taskdock.services.stepping import Stepper
 from taskdock.services.tools import Tools
-from taskdock.services.workbench import DEFAULT_WORKSPACE, Offer, Workbench
+from taskdock.services.workbench import DEFAULT_WORKSPACE, Offer
 
 REMOTE = "/srv/git/shop"
 _CALLERS = 64
@@ -35,7 +36,7 @@ class World:
 
     store: SqliteStore
     stepper: Stepper
-    workbench: Workbench
+    workbench: MessageRequests
 
     async def create(self) -> TaskReceipt:
         """Create a task as a backend would: the whole request path, durable when it returns."""
@@ -78,7 +79,7 @@ async def opened(path: Path, on_commit: Callable[[int], None] | None = None) -> 
     clock = SystemClock()
     async with SqliteStore.open(path, on_commit=on_commit) as store:
         stepper = Stepper(store, clock, Figures())
-        workbench = Workbench(stepper, store, clock, Offer(("local",), ("demo",)), await store.owner())
+        workbench = MessageRequests(stepper, store, clock, Offer(("local",), ("demo",)), await store.owner())
         world = World(store, stepper, workbench)
         await _add_repo(world)
         yield world

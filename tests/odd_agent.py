@@ -79,6 +79,7 @@ def load_session(message: Message) -> Message:
     session_id = message["params"]["sessionId"]
     if WAY == "cannot-load-this":
         return {"error": {"code": -32002, "message": "Session expired"}}
+    seen.append(session_id)
     say(session_id, "the past")
     send({"id": message["id"], "result": None})
     say(session_id, "more of the past")
@@ -136,7 +137,11 @@ TURNS: dict[str, Callable[[str], None]] = {
 
 
 def prompt(message: Message) -> Message:
-    """Answer a prompt with what the way asks for."""
+    """Answer a prompt with what the way asks for; nothing at all where that is to be silence."""
+    if WAY == "deaf-until-loaded":
+        if message["params"]["sessionId"] not in seen:
+            return {}
+        say(message["params"]["sessionId"], "I am back")
     if WAY in TURNS:
         TURNS[WAY](message["params"]["sessionId"])
     return {"result": {"stopReason": "max_tokens" if WAY == "runs-out" else "end_turn"}}

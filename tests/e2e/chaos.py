@@ -19,13 +19,13 @@ from e2e.ledger import Ledger
 from e2e.outside import Box, Outside
 from e2e.world import World
 
-UP_SECONDS = (0.1, 4.0)
+UP_SECONDS = (0.1, 5.0)
 """How long it may live between its start and the next kill."""
 DOWN_SECONDS = (0.0, 0.3)
 EARLY_SECONDS = (0.1, 2.0)
 """After how long it is killed, when it is killed while it starts."""
 EARLY = 0.25
-LOSSES = 0.35
+LOSSES = 0.5
 LOGINS = 0.3
 
 
@@ -34,6 +34,7 @@ class Chaos:
     """Everything that goes wrong, by its own dice."""
 
     world: World
+    outside: Outside
     dice: random.Random
     ledger: Ledger
     look: Callable[[], Awaitable[None]]
@@ -67,12 +68,12 @@ class Chaos:
 
     def _log_in(self) -> None:
         """Give every agent its login back that lost it."""
-        for mark in (self.world.home / "sandboxes").glob("td-*/home/.taskdock/demo-logged-out"):
+        for mark in self.outside.sandboxes.glob("td-*/home/.taskdock/demo-logged-out"):
             mark.unlink(missing_ok=True)
 
     def _lose_something(self) -> None:
         """Take an agent, an agent server or a whole sandbox away."""
-        boxes = [box for box in Outside(self.world.home).boxes() if box.processes]
+        boxes = [box for box in self.outside.boxes() if box.processes]
         if not boxes:
             return
         box = self.dice.choice(boxes)
@@ -93,7 +94,7 @@ class Chaos:
         except FileNotFoundError:
             return
         _end(list(box.processes))
-        again = [one for one in Outside(self.world.home).boxes() if one.path == box.path]
+        again = [one for one in self.outside.boxes() if one.path == box.path]
         _end([pid for one in again for pid in one.processes])
         shutil.rmtree(gone)
 

@@ -15,6 +15,7 @@ import anyio
 from attrs import evolve, frozen
 
 from agent_server import CACHE
+from e2e.world import until
 from taskdock import app
 from taskdock.app import Config, Dock, TaskView, ports_of
 from taskdock.core.intents import Figures
@@ -36,6 +37,7 @@ class Installation:
 
     folder: Path
     figures: Figures = QUICK
+    wrap: str = "taskdock.testing.gates:install"
 
     @property
     def home(self) -> Path:
@@ -52,12 +54,23 @@ class Installation:
         """Where its gates are."""
         return self.folder / "gates"
 
+    def gate(self, name: str) -> Path:
+        """Set a waiting gate, e.g. `provider.ensure.before`; removing the file opens it."""
+        self.gates.mkdir(exist_ok=True)
+        gate = self.gates / name
+        gate.touch()
+        return gate
+
+    async def reached(self, gate: Path) -> None:
+        """Wait until some call stands at the gate."""
+        await until(gate.with_name(gate.name + ".reached").exists, f"{gate.name} is reached", lambda: "")
+
     def config(self, **changes: Any) -> Config:
         """Its config: quick pauses, and gates once a test has set one."""
         config = Config(home=self.home, cache=CACHE, figures=self.figures, drain_seconds=2.0)
         if self.gates.exists():
             os.environ["TASKDOCK_GATES"] = str(self.gates)
-            config = evolve(config, wrap="taskdock.testing.gates:install")
+            config = evolve(config, wrap=self.wrap)
         return evolve(config, **changes)
 
     @asynccontextmanager

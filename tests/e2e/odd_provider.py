@@ -8,6 +8,7 @@ Reads as: a test writes a file -> the provider under test obeys it.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +34,29 @@ class OddProvider:
 
     async def observe(self, ref: SandboxRef) -> Observation:
         """What is true, unless the test says that it has failed."""
-        seen = await self._provider.observe(ref)
-        if seen.phase in _THERE and (self._folder / f"{ref.name}.failed").exists():
+        return self._said(await self._provider.observe(ref))
+
+    async def stop(self, ref: SandboxRef, owner: str) -> Observation:
+        """The same of a stop."""
+        return self._said(await self._provider.stop(ref, owner))
+
+    def _said(self, seen: Observation) -> Observation:
+        if seen.phase in _THERE and (self._folder / f"{seen.ref.name}.failed").exists():
             return evolve(seen, phase=Phase.FAILED, reason="its host is broken")
         return seen
 
 
-def oddly(outside: Outside, folder: Path) -> Outside:
-    """The same ports, with every provider an odd one."""
-    sites = {
-        name: Site(OddProvider(site.provider, folder), site.access)  # type: ignore[arg-type]
-        for name, site in outside.sites.by_provider.items()
-    }
+def with_provider(outside: Outside, change: Callable[[SandboxProvider], object]) -> Outside:
+    """The same ports, with every provider replaced by what `change` makes of it."""
+    sites = {name: _site(change(site.provider), site) for name, site in outside.sites.by_provider.items()}
     return evolve(outside, sites=Sites(sites))
+
+
+def _site(provider: Any, site: Site) -> Site:  # noqa: ANN401 - it passes on what it does not change
+    return Site(provider, site.access)
 
 
 def install(outside: Outside) -> Outside:
     """Odd providers, behind gates."""
-    return gates.install(oddly(outside, Path(os.environ["TASKDOCK_GATES"])))
+    folder = Path(os.environ["TASKDOCK_GATES"])
+    return gates.install(with_provider(outside, lambda provider: OddProvider(provider, folder)))

@@ -11,13 +11,13 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-import httpx
 from attrs import frozen
 
-from e2e.witness import Seen, prompts_seen
+from e2e.witness import Seen, prompts_seen, sandboxes_of
 from git_repos import ENVIRONMENT
 
 _NAME = re.compile(r"td-[0-9a-f]+-(?P<task>task-\w+)-g(?P<generation>\d+)")
@@ -67,11 +67,11 @@ class Box:
         """The tab of each conversation that the server in it lists; none when no server answers."""
         try:
             record = json.loads((self.path / "services/sandbox-agent.json").read_text())
-            url = f"http://{record['host']}:{record['port']}/v1/acp"
-            headers = {"Authorization": f"Bearer {record['token']}"}
-            answer = httpx.get(url, headers=headers, timeout=_SERVER_SECONDS_MAX, trust_env=False)
-            servers = answer.json()["servers"]
-        except (OSError, KeyError, ValueError, httpx.HTTPError, httpx.InvalidURL):
+            server = HTTPConnection(str(record["host"]), record["port"], timeout=_SERVER_SECONDS_MAX)
+            with closing(server):
+                server.request("GET", "/v1/acp", headers={"Authorization": f"Bearer {record['token']}"})
+                servers = json.loads(server.getresponse().read())["servers"]
+        except (OSError, KeyError, ValueError, HTTPException):
             return []
         found = (_SERVER.fullmatch(entry["serverId"]) for entry in servers)
         return [match["tab"] for match in found if match is not None]
@@ -82,17 +82,23 @@ class Outside:
     """One home, seen from outside."""
 
     home: Path
+    provider: str
+
+    @property
+    def sandboxes(self) -> Path:
+        """Where the sandboxes are."""
+        return sandboxes_of(self.home, self.provider)
 
     def boxes(self) -> list[Box]:
         """Every sandbox on disk, also one without a record, and one that lives on as processes alone."""
-        root = self.home / "sandboxes"
+        root = self.sandboxes
         found: dict[str, dict[int, str]] = {path.name: {} for path in root.glob("td-*") if path.is_dir()}
         for pid, line, name in self._processes():
             found.setdefault(name, {})[pid] = line
         return [Box(root / name, processes) for name, processes in sorted(found.items())]
 
     def _processes(self) -> Iterator[tuple[int, str, str]]:
-        inside = re.compile(re.escape(str(self.home / "sandboxes")) + r"/(td-[\w-]+)")
+        inside = re.compile(re.escape(str(self.sandboxes)) + r"/(td-[\w-]+)")
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
@@ -107,7 +113,7 @@ class Outside:
 
     def leftovers(self) -> list[Path]:
         """What is left of sandboxes whose removal began."""
-        trash = self.home / "sandboxes/.trash"
+        trash = self.sandboxes / ".trash"
         return sorted(trash.iterdir()) if trash.is_dir() else []
 
     def seen(self) -> list[Seen]:

@@ -26,8 +26,8 @@ FITTING = 0.85
 READER = "ada"
 
 PROMPTS: Mapping[str, int] = {
-    "": 30, "demo: dirty": 24, "demo: echo hello": 10, "demo: ask": 18, "demo: crash": 4, "demo: hang": 6,
-    "demo: error": 4, "demo: crawl 1": 6, "demo: flood 200": 3, "demo: refuse": 2, "demo: login": 2, "demo: settings": 2, "demo: logout": 3,
+    "": 30, "demo: dirty": 24, "demo: echo hello": 10, "demo: ask": 30, "demo: crash": 4, "demo: hang": 6,
+    "demo: error": 4, "demo: crawl 1": 6, "demo: flood 200": 3, "demo: refuse": 2, "demo: login": 2, "demo: settings": 2, "demo: logout": 5,
 }  # fmt: skip
 """What agents are asked to do, and how often; the empty one commits a note."""
 

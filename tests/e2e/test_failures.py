@@ -134,26 +134,25 @@ async def test_an_unknown_outcome_is_ensured_again(place: Installation, remote: 
     assert len(list((place.home / "sandboxes").glob("td-*"))) == 1
 
 
-async def test_a_sandbox_lost_while_running_is_an_error_and_a_retry_makes_it_again(
-    place: Installation, remote: Path
+async def test_a_sandbox_lost_while_running_is_replaced_without_anybody(
+    soon: Installation, remote: Path
 ) -> None:
-    """A sandbox destroyed behind our back ends in error(running) with the reason; retry ensures it and the tab is ready."""
-    async with ports_of(place.config()) as ports, place.open() as dock:
+    """A sandbox destroyed behind our back is replaced by itself: the history says so, and the tab is ready again."""
+    async with ports_of(soon.config()) as ports, soon.open() as dock:
         receipt = await dock.create_task(repo=str(remote), prompt="Add a note")
         await until_happened(dock, receipt.task_id, "work.collected")
         sandbox = (await dock.task(receipt.task_id)).task.sandbox
         await ports.sites.of(sandbox).provider.destroy(ref_of(sandbox), sandbox.owner)
-        failed = await rest(dock, receipt.task_id, "error")
-        await dock.retry_task(receipt.task_id)
+        await until_happened(dock, receipt.task_id, "sandbox.lost")
         again = await see(
             dock,
             receipt.task_id,
-            lambda view: view.tabs[0].status.value == "ready",
-            "a ready tab after the retry",
+            lambda view: view.task.at == "running" and view.tabs[0].status.value == "ready",
+            "a ready tab in another sandbox",
         )
-    assert failed.task.failure is not None
-    assert failed.task.failure.step == "running"
-    assert again.task.status.value == "running"
+        kinds = [one.event.kind.value for one in await dock.history(receipt.task_id)]
+    assert (again.task.generation, again.task.failure) == (2, None)
+    assert "task.failed" not in kinds
 
 
 async def test_a_prompt_that_nobody_can_tell_of_is_not_sent_again(place: Installation, remote: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from taskdock.ports.sandbox import Observation, SandboxProvider, SandboxSpec
+from taskdock.ports.sandbox import Observation, SandboxProvider, SandboxRef, SandboxSpec
 from taskdock.services.sites import Site, Sites
 from taskdock.services.tools import Outside
 from taskdock.testing import gates
@@ -26,10 +26,10 @@ _LOG = "home/.taskdock/demo-agent.jsonl"
 
 @frozen
 class Seen:
-    """One prompt as its agent logged it; `number` orders those of one sandbox."""
+    """One prompt as its agent logged it; `number` orders those of one sandbox, also where that was made anew."""
 
     sandbox: str
-    number: int
+    number: tuple[int, int]
     session: str
     request: str
     text: str
@@ -48,7 +48,7 @@ class Witnessed:
     async def ensure(self, spec: SandboxSpec) -> Observation:
         """As the provider; then the log is there, and known outside."""
         observation = await self._provider.ensure(spec)
-        keep_log(self._home, spec.ref.name)
+        keep_log(self._home, spec.ref)
         return observation
 
 
@@ -67,16 +67,16 @@ def _witnessed(provider: SandboxProvider, home: Path) -> Any:  # noqa: ANN401 - 
     return Witnessed(provider, home)
 
 
-def keep_log(home: Path, sandbox: str) -> None:
+def keep_log(home: Path, ref: SandboxRef) -> None:
     """Give the log of a sandbox a second name; one that was made anew under the same name gets one more."""
-    log = home / "sandboxes" / sandbox / _LOG
+    log = sandboxes_of(home, ref.provider) / ref.name / _LOG
     kept = home.parent / "seen"
     kept.mkdir(exist_ok=True)
     try:
         log.touch()
     except FileNotFoundError:
         return  # somebody took the sandbox away meanwhile: no agent ever ran in this one
-    names = (kept / f"{sandbox}.{number}.jsonl" for number in range(1_000))
+    names = (kept / f"{ref.name}.{number}.jsonl" for number in range(1_000))
     for name in names:
         try:
             os.link(log, name)
@@ -87,10 +87,15 @@ def keep_log(home: Path, sandbox: str) -> None:
             return
 
 
+def sandboxes_of(home: Path, provider: str) -> Path:
+    """Where a provider of this machine keeps its sandboxes."""
+    return home / provider.replace("local", "sandboxes", 1)
+
+
 def prompts_seen(home: Path) -> Iterator[Seen]:
-    """Every prompt that any agent of this home has seen, in the order of each sandbox."""
-    for path in sorted((home.parent / "seen").glob("*.jsonl")):
-        sandbox = path.name.split(".")[0]
+    """Every prompt that any agent of this home has seen."""
+    for path in (home.parent / "seen").glob("*.jsonl"):
+        sandbox, made, _ = path.name.split(".")
         for number, line in enumerate(path.read_text().splitlines()):
             entry = json.loads(line)
-            yield Seen(sandbox, number, entry["session"], entry["request"], entry["text"])
+            yield Seen(sandbox, (int(made), number), entry["session"], entry["request"], entry["text"])

@@ -148,8 +148,7 @@ class World:
 
     def end_servers(self) -> None:
         """SIGKILL what runs in the sandboxes, as a host does that breaks."""
-        for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+        kill_all(self.processes())
 
     def prompts_seen(self) -> list[dict[str, str]]:
         """What the agents in all sandboxes have logged, one entry per prompt that reached them."""
@@ -170,7 +169,7 @@ class World:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Dock]:
         """A dock in the test's process that submits and reads only."""
-        async with app.open(Config(home=self.home), schedule=False) as dock:
+        async with app.open(self.config(), schedule=False) as dock:
             yield dock
 
     async def rest(self, dock: Dock, task_id: str, *statuses: str) -> TaskView:
@@ -226,7 +225,12 @@ def _carries(entry: Path, folder: bytes, words: bytes) -> bool:
 
 def end_processes(folder: Path) -> None:
     """End every process of the sandboxes below a folder, so that no test leaves one behind."""
-    for pid in processes_of(folder / "home" / "sandboxes") + processes_of(folder / "sandboxes"):
+    kill_all(processes_of(folder / "home" / "sandboxes") + processes_of(folder / "sandboxes"))
+
+
+def kill_all(pids: list[int]) -> None:
+    """SIGKILL processes, of which some may have ended by then."""
+    for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

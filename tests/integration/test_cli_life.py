@@ -110,4 +110,3 @@ def test_a_store_that_is_broken_is_named_and_left(shell: Shell, world: World, ta
         run = shell.run("store", "check")
         assert run.code == 1
         assert any("belongs to no task" in line for line in run.out.splitlines())
-    assert "taskdock store check" not in run.err

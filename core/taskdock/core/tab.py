@@ -9,7 +9,8 @@ Rule 2. A tab fails with its task (`error/task`) or on its own (`error/session`)
 Rule 3. What a lost session held is not trusted again: the next one is a new agent process with the next number, and the
         executor ends the earlier ones before it. It goes on with the agent's own session where that is known in this
         sandbox, and begins a new one where the agent refuses or the sandbox is another.
-Rule 4. A tab with messages still queued is closed only by force, which withdraws them.
+Rule 4. An agent whose processes are lost too often within a while fails its tab: the next try is for somebody to ask for.
+Rule 5. A tab with messages still queued is closed only by force, which withdraws them.
 """
 
 from datetime import datetime
@@ -80,7 +81,8 @@ ROWS = (
     Row("failed", PENDING_SESSION, "=", when="may_try_again", then="note_failed_attempt"),
     Row("failed", PENDING_SESSION, "=", when="resume_was_refused", then="forget_session"),
     Row("failed", PENDING_SESSION, ERROR_SESSION),
-    Row("session_lost", READY, PENDING_SESSION, then="lose_session"),
+    Row("session_lost", READY, PENDING_SESSION, when="may_open_another", then=("note_loss", "lose_session")),
+    Row("session_lost", READY, ERROR_SESSION, then=("forget_losses", "lose_session")),
     Row("task_failed", READY, ERROR_TASK, then="lose_session"),
     Row("task_failed", (PENDING_PROVISION, PENDING_SESSION), ERROR_TASK, then="drop_work"),
     Row("task_goes_on", ERROR_TASK, PENDING_PROVISION),
@@ -145,6 +147,8 @@ class Tab:
     agent_process: str | None = None
     """The process that holds the session; None unless the tab is ready or closing."""
     sandbox: str | None = None
+    losses: tuple[datetime, ...] = ()
+    """When its agent processes were lost lately."""
     tries: Tries | None = None
     """Attempts at its session that failed before its task looked at the sandbox."""
     turn: Turn = field(factory=Turn)
@@ -249,6 +253,15 @@ class TabCursor:
         return self._draft.next_attempt_at(self._intent, self._failed) is not None
 
     @guard
+    def may_open_another(self) -> bool:
+        """Its agent processes were not lost too often lately."""
+        return len(self._recent_losses()) < self._draft.figures.losses_max
+
+    def _recent_losses(self) -> tuple[datetime, ...]:
+        since = self._draft.after(-self._draft.figures.heals_seconds)
+        return tuple(at for at in self.tab.losses if at > since)
+
+    @guard
     def resume_was_refused(self) -> bool:
         """The agent did not take its own session up again, so a new one has to do."""
         return self._intent is not None and isinstance(self._intent.body, ResumeSession)
@@ -292,15 +305,30 @@ class TabCursor:
         not_before = self._draft.next_attempt_at(self._intent, self._failed) if tab.tries else None
         if not_before is not None:
             after = self._intent
-        elif tab.tries is not None:
-            not_before = self._draft.now + self._draft.figures.backoff(tab.id, tab.tries.attempt)
+        else:
+            not_before = self._pause_is_over_at()
         self._draft.order(body, session_place(tab.id), not_before=not_before, after=after)
+
+    def _pause_is_over_at(self) -> datetime | None:
+        """After a loss or a failed attempt before this one the pause grows; after the first loss there is none."""
+        earlier = self.tab.tries.attempt if self.tab.tries else len(self._recent_losses()) - 1
+        return self._draft.now + self._draft.figures.backoff(self._id, earlier) if earlier > 0 else None
 
     @order
     def lose_session(self) -> None:
         """The agent process is not trusted any more: the next one gets the next number."""
         self.drop_work()
         self._put(session=self.tab.session + 1, agent_process=None)
+
+    @order
+    def note_loss(self) -> None:
+        """Remember when, for an agent that dies again and again."""
+        self._put(losses=(*self._recent_losses(), self._draft.now))
+
+    @order
+    def forget_losses(self) -> None:
+        """It was lost too often; whoever asks for another try begins a new count."""
+        self._put(losses=())
 
     @order
     def forget_session(self) -> None:
@@ -374,12 +402,12 @@ class TabCursor:
         )
 
     def _own_failure(self) -> Failure:
-        assert self._failed is not None and self._intent is not None
+        assert self._failed is not None
         return Failure(
             step="init_create_session",
             failure_class=self._failed.failure_class,
             reason=self._failed.reason,
-            attempts=self._intent.attempt,
+            attempts=self._intent.attempt if self._intent else 1,
             retry="opens the session again",
             log_tail=self._failed.log_tail,
         )

@@ -85,7 +85,8 @@ def session_lost(draft: Draft, fact: inputs.SessionLost) -> str | None:
     if tab is None or (tab.generation, tab.session) != (fact.generation, fact.session):
         return "the tab has another session"
     trigger = "closing_over" if tab.at == tabs.CLOSING else "session_lost"
-    if fire(tabs.MACHINE, TabCursor(draft, tab.id), trigger) is Fired.MOVED:
+    failed = Failed(FailureClass.UNREACHABLE, f"The agent's process was lost too often: {fact.reason}")
+    if fire(tabs.MACHINE, TabCursor(draft, tab.id, failed=failed), trigger) is Fired.MOVED:
         return None
     if tab.turn.at == messages.NONE:
         return f"the tab is {tab.status.value}"

@@ -111,7 +111,7 @@ def _prompt_failed(draft: Draft, intent: Intent, body: intents.SendPrompt, outco
     _hold(draft, tab_id, held=message is None or message.at != messages.QUEUED)
     _look_if_unreachable(draft, outcome)
     if was_sent and failure is not FailureClass.PERMANENT:
-        fire(tabs.MACHINE, TabCursor(draft, tab_id), "session_lost")
+        fire(tabs.MACHINE, TabCursor(draft, tab_id, failed=outcome), "session_lost")
 
 
 def _is_delivered(draft: Draft, message_id: str) -> bool:
@@ -150,7 +150,10 @@ def _wake(draft: Draft, intent: Intent, _outcome: inputs.Outcome) -> None:
             fire(tabs.MACHINE, TabCursor(draft, tab_id), "closing_over")
         case "cancelling":
             if draft.get(Tab, tab_id).turn.message_id == detail:
-                fire(tabs.MACHINE, TabCursor(draft, tab_id), "session_lost")
+                failed = Failed(
+                    FailureClass.UNREACHABLE, "The agent did not end its turn when it was asked to."
+                )
+                fire(tabs.MACHINE, TabCursor(draft, tab_id, failed=failed), "session_lost")
         case "permission":
             fire(permissions.MACHINE, PermissionCursor(draft, tab_id, detail), "cancel")
         case _:

@@ -214,7 +214,9 @@ class Links:
         try:
             with link.scope:
                 link.over = await self._follow_to_the_end(link)
+            if link.over is not None:
                 link.wake()
+                # Outside its scope: the turn that this ends may give the tab another session before the sandbox was looked at.
                 await self._tell_lost(link.followed, link.over)
         finally:
             link.over = link.over or "the session is not followed any more"

@@ -45,7 +45,7 @@ async def until(
     """
     pause = _PAUSE_SECONDS
     while seen.phase not in wanted:
-        if seen.phase is Phase.FAILED and Phase.ABSENT not in wanted:
+        if seen.phase is Phase.FAILED and (Phase.RUNNING in wanted or Phase.STOPPED in wanted):
             raise Permanent(f"The sandbox failed: {seen.reason or 'its provider gives no reason'}")
         if Phase.RUNNING in wanted and seen.phase in (Phase.ABSENT, Phase.DESTROYING):
             raise Transient(f"The sandbox is {seen.phase.value} while it should come up.")

@@ -29,16 +29,11 @@ class Outside:
 
 
 @frozen
-class Tools:
-    """What executors work with."""
+class Tools(Outside):
+    """What executors work with: the same ports, and what is inside."""
 
     stepper: Stepper
     store: Store
     reads: Reads
     clock: Clock
-    sites: Sites
-    gateway: AgentGateway
-    clones: CloneStore
-    namer: Namer
-    fallback_namer: Namer
     links: Links

@@ -5,7 +5,7 @@ Never: a look into the rows; arcs are known by their names alone.
 Reads as: cases_task.py adds them to its own -> test_rows.py plays them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 from attrs import frozen
@@ -27,7 +27,7 @@ from taskdock.core.inputs import (
 from taskdock.core.intents import CollectWork, CreateSandbox, DestroySandbox, SendPrompt, StopSandbox
 from unit.core import givens as g
 from unit.core.cases import Asked, Case, done, fails
-from unit.core.givens_end import ARCHIVE, ENDINGS, KILL, STOP, Ending
+from unit.core.givens_end import ARCHIVE, ENDINGS, KILL, RESUMED, STOP, Ending
 from unit.core.shelf import Given
 from unit.core.story import PERMANENT, TRANSIENT, UNREACHABLE, WINDOW_SECONDS, Story, TaskStory
 
@@ -246,23 +246,12 @@ def _upgraded(ending: Ending) -> Iterator[Case]:
         yield Case(arc, source.given, FORCED[ending.verb], source.state)
 
 
-def _resumed(given: Callable[[], TaskStory]) -> Callable[[], TaskStory]:
-    """The same, and somebody wants it to go on as soon as it is stopped."""
-
-    def script() -> TaskStory:
-        story = given()
-        story.resume()
-        return story
-
-    return script
-
-
 def _wanted() -> Iterator[Case]:
     """Somebody wants a task that is being stopped to go on, or to rest after all."""
     for source in _under_way(STOP):
         at = source.state
         yield Case(f"resume[is_not_resumed]: {at} -> =", source.given, ResumeTask(), at)
-        yield Case(f"stop[is_resumed]: {at} -> =", _resumed(source.given), StopTask(), at)
+        yield Case(f"stop[is_resumed]: {at} -> =", RESUMED[at], StopTask(), at)
 
 
 CASES = (

@@ -142,12 +142,22 @@ KILL = _way_of(
 ENDINGS = (STOP, ARCHIVE, KILL)
 
 
-@task_given
-def stopping_resumed() -> TaskStory:
-    """Somebody wants the task to go on as soon as it is stopped."""
-    story = STOP.ending()
-    story.resume()
-    return story
+def _resumed(step: str, given: Given[TaskStory]) -> Given[TaskStory]:
+    def script() -> TaskStory:
+        story = given()
+        story.resume()
+        return story
+
+    return task_given(script, f"stop_{step}_resumed")
+
+
+RESUMED = {
+    STOP.at(step): _resumed(step, given)
+    for step, given in (
+        ("settle", STOP.settling), ("collect", STOP.collecting), ("wake", STOP.waking), ("end", STOP.ending),
+    )
+}  # fmt: skip
+"""Each step of a stop while somebody wants the task to go on as soon as it is stopped."""
 
 
 @task_given

@@ -212,6 +212,16 @@ def session_lost() -> TaskStory:
 
 
 @task_given
+def session_lost_often() -> TaskStory:
+    """Idle; its agent process was lost five times within a few minutes, and came up again each time."""
+    story = idle()
+    for _ in range(5):
+        story.lose_session()
+        story.get_session()
+    return story
+
+
+@task_given
 def closing_idle() -> TaskStory:
     """Its only tab is being closed; no turn ran."""
     story = idle()

@@ -88,7 +88,7 @@ def nothing_of_a_turn_outlives_it(boundary: Boundary) -> None:
             assert not _clocks(boundary, f"cancelling:{tab.id}:", f"permission:{tab.id}:")
         if tab.turn.at == "cancelling":
             assert all(permission.at != "asked" for permission in tab.turn.permissions)
-        if tab.turn.at == "cancelling" and the_task(boundary).at not in at.SETTLING:
+        if tab.turn.at == "cancelling" and tab.at == "ready" and the_task(boundary).at not in at.SETTLING:
             assert len(_clocks(boundary, f"cancelling:{tab.id}:{tab.turn.message_id}")) == 1
         for permission in tab.turn.permissions:
             clock = intents.Wake(f"permission:{tab.id}:{permission.id}")

@@ -22,6 +22,7 @@ from taskdock.core.inputs import (
     Succeeded,
     TurnEnd,
 )
+from taskdock.core.intents import Intent
 from taskdock.core.message import Message
 from unit.core.story import OPTIONS
 from unit.core.walk import BEGINS, CALLS, NOT_SENT, Script, TaskWalk
@@ -31,7 +32,7 @@ LIES = (SandboxPhase.UNKNOWN, SandboxPhase.PENDING, SandboxPhase.ABSENT, Sandbox
 """What a provider may say of a sandbox although it is there."""
 
 
-def play(walk: TaskWalk, script: Script) -> None:
+def play(walk: TaskWalk, script: Script, *, to_the_end: bool = True) -> None:
     """Play a script, let it come to rest without faults, then see that whatever fits there works, and that a kill ends it."""
     for what, which in script:
         move = MOVES[what % len(MOVES)]
@@ -40,6 +41,8 @@ def play(walk: TaskWalk, script: Script) -> None:
             move(walk)
     walk.come_to_rest()
     walk.check_rest()
+    if not to_the_end:
+        return
     for _, which in script[:3]:
         walk.choose(which)
         _follow_up(walk)
@@ -115,10 +118,16 @@ def begin(walk: TaskWalk) -> None:
         walk.begin(walk.pick(running), calls=walk.pick((True, True, False)))
 
 
+def _some_execution(walk: TaskWalk) -> list[Intent]:
+    """One of the executions, if any: an intent is claimed for it where none runs."""
+    if not walk.running():
+        claim(walk)
+    return [walk.pick(walk.running())] if walk.running() else []
+
+
 def succeed(walk: TaskWalk) -> None:
     """A worker does what it was asked for and reports it, in one of its forms."""
-    if running := walk.running():
-        intent = walk.pick(running)
+    for intent in _some_execution(walk):
         if isinstance(intent.body, CALLS) or walk.pick((True, False)):
             walk.begin(intent, calls=True)
         outcome = walk.carry_out(intent)
@@ -127,7 +136,7 @@ def succeed(walk: TaskWalk) -> None:
                 case inputs.TurnEnded():
                     end = walk.pick(tuple(TurnEnd))
                     outcome = Succeeded(inputs.TurnEnded(end, end.value))
-                case inputs.WorkCollected(head, branch_moved) if walk.pick((False, False, True)):
+                case inputs.WorkCollected(head, branch_moved) if walk.pick((False, True)):
                     outcome = Succeeded(inputs.WorkCollected(head, branch_moved, ("notes.txt",)))
                 case inputs.Observed() if walk.pick((False, True)):
                     outcome = Succeeded(inputs.Observed(walk.pick(LIES), walk.now))
@@ -136,8 +145,8 @@ def succeed(walk: TaskWalk) -> None:
 
 def fail(walk: TaskWalk) -> None:
     """A worker reports a failure, done or not; that nothing was sent only if nothing was."""
-    if running := walk.running():
-        intent, failure = walk.pick(running), walk.pick(tuple(FailureClass))
+    for intent in _some_execution(walk):
+        failure = walk.pick(tuple(FailureClass))
         if walk.has_called(intent) and not isinstance(intent.body, BY_HAND) and walk.pick((False, True)):
             walk.carry_out(intent)
         if not (failure in NOT_SENT and walk.is_under_way(intent)):
@@ -316,7 +325,7 @@ def resume(walk: TaskWalk) -> None:
 
 def archive(walk: TaskWalk) -> None:
     """The user archives the task."""
-    walk.feed(inputs.ArchiveTask(force=walk.pick((False, False, True))))
+    walk.feed(inputs.ArchiveTask(force=walk.pick((False, True))))
 
 
 def kill(walk: TaskWalk) -> None:

@@ -28,6 +28,7 @@ from taskdock.core.inputs import (
     SandboxLost,
     SandboxPhase,
     SandboxReady,
+    SandboxReaped,
     SandboxReleased,
     SandboxStopped,
     SessionLost,
@@ -147,6 +148,11 @@ def tab_commands(tab: str) -> Iterator[TaskCommand]:
     yield from (inputs.RetryTab(tab), inputs.CloseTab(tab), inputs.CloseTab(tab, force=True))
     yield from (inputs.RenameTab(tab, "Review"), inputs.SetModel(tab, "large"), inputs.ResumeQueue(tab))
     yield from (inputs.SendMessage(tab, "msg-9", "Go."), inputs.CancelTurn(tab))
+    yield from (
+        inputs.MarkRead(tab, "me", 1),
+        inputs.SetDraft(tab, "me", "And then"),
+        inputs.SetDraft(tab, "me", ""),
+    )
     for message in (MESSAGE, MESSAGE_2, "msg-404"):
         yield from (inputs.EditMessage(tab, message, "Rather this."), inputs.WithdrawMessage(tab, message))
     for permission, option in (
@@ -170,6 +176,7 @@ def task_facts() -> Iterator[Input]:
         yield from (RepoReady(ask), RepoFailed(ask, "no such remote"))
     for name in ("td-75b98ee5-task-1-g1", "td-75b98ee5-task-1-g2"):
         yield SandboxLost(name, "it was deleted")
+        yield SandboxReaped(name, "no task needs it")
 
 
 def task_inputs(story: TaskStory) -> Iterator[Input]:

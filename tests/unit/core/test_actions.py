@@ -115,7 +115,7 @@ QUEUE = "send set_model edit withdraw"
         (g.failed_creating, "retry stop archive kill open_tab rename", f"close {QUEUE} rename"),
         (g.failed_session, "retry stop archive kill open_tab rename", f"close {QUEUE} rename"),
         (g.STOP.collecting, "resume archive kill open_tab rename", "close send set_model rename"),
-        (g.stopping_resumed, "stop archive kill open_tab rename", "close send set_model rename"),
+        (g.RESUMED["stopping/stop"], "stop archive kill open_tab rename", "close send set_model rename"),
         (g.STOP.done, "resume archive kill open_tab rename", "close send set_model rename"),
         (g.STOP.failed_ending, "retry stop archive kill open_tab rename", "close send set_model rename"),
         (g.ARCHIVE.settling, "kill rename", "close rename"),

@@ -396,3 +396,37 @@ def test_message_id_is_taken_once() -> None:
     with pytest.raises(Conflict):
         story.send(MESSAGE)
     assert story.message() == before
+
+
+def test_an_agent_that_dies_again_and_again_fails_its_tab() -> None:
+    """Each process after the first loss waits longer, the sixth loss within half an hour is for somebody to decide."""
+    story = g.idle()
+    pauses = []
+    for _ in range(5):
+        story.lose_session()
+        order = story.open(intents.ResumeSession)[0]
+        pauses.append(
+            0.0 if order.not_before is None else (order.not_before - order.created_at).total_seconds()
+        )
+        story.get_session()
+    assert pauses == sorted(pauses)
+    assert pauses[0] == 0.0 < pauses[1]
+    story.lose_session(reason="exit code 3")
+    assert (story.tab().at, story.kinds()) == ("error/session", [])
+    assert story.tab().failure is not None
+    assert story.tab().failure.reason == "The agent's process was lost too often: exit code 3"
+    story.do(RetryTab(TAB))
+    assert story.tab().at == "pending_session_create"
+    story.get_session()
+    story.lose_session()
+    assert story.tab().at == "pending_session_create"
+
+
+def test_losses_of_long_ago_do_not_count() -> None:
+    """A process that is lost now and then is replaced for ever."""
+    story = g.idle()
+    for _ in range(8):
+        story.lose_session()
+        story.get_session()
+        story.pass_time(600)
+    assert story.tab().at == "ready"

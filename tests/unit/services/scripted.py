@@ -5,7 +5,7 @@ Never: a script that goes on by itself; a stream that has told all waits, as an 
 Reads as: test_links.py, test_transcript.py -> this -> Links.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,7 +151,7 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted_links(folder: Path, scripts: dict[str, list[Script]]) -> AsyncIterator[Scripted]:
+async def scripted_links(folder: Path, scripts: Mapping[str, Sequence[Script]]) -> AsyncIterator[Scripted]:
     """Run links whose agents behave as written down."""
     gateway = ScriptedGateway({tab_id: list(one) for tab_id, one in scripts.items()})
     stepper, sandbox = RecordingStepper(), ScriptedSandbox()

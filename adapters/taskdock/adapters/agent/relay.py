@@ -232,8 +232,8 @@ class Relay:
             self.for_agent.put_nowait(line)
         except queue.Full:
             message = parse(line) or {}
-            if "method" in message:
-                self.reply_error(message.get("id"), -32000, "The agent does not read its input")
+            if "method" in message and "id" in message:
+                self.reply_error(message["id"], -32000, "The agent does not read its input")
 
     def feed(self) -> None:
         """Write the queued lines to the agent, as fast as it reads; one that is gone is noticed by its exit."""
