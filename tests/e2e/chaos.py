@@ -19,13 +19,13 @@ from e2e.ledger import Ledger
 from e2e.outside import Box, Outside
 from e2e.world import World
 
-UP_SECONDS = (0.1, 5.0)
-"""How long it may live between its start and the next kill."""
+UP_SECONDS = ((0.1, 1.5), (3.0, 7.0))
+"""How long it may live between its start and the next kill: too short for most steps, or long enough for turns."""
 DOWN_SECONDS = (0.0, 0.3)
 EARLY_SECONDS = (0.1, 2.0)
 """After how long it is killed, when it is killed while it starts."""
 EARLY = 0.25
-LOSSES = 0.5
+LOSSES = 0.35
 LOGINS = 0.3
 
 
@@ -45,7 +45,7 @@ class Chaos:
     async def run(self, rounds: int) -> None:
         """Kill and start it again, so many times; it runs at the end."""
         while self.rounds < rounds:
-            await anyio.sleep(self.dice.uniform(*UP_SECONDS))
+            await anyio.sleep(self.dice.uniform(*self.dice.choice(UP_SECONDS)))
             if self.dice.random() < LOSSES:
                 await to_thread.run_sync(self._lose_something)
             if self.dice.random() < LOGINS:

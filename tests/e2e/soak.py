@@ -19,7 +19,7 @@ from e2e.chaos import Chaos
 from e2e.ledger import Ledger
 from e2e.outside import Outside
 from e2e.referee import Referee
-from e2e.script import COMMANDS, Script
+from e2e.script import COMMANDS, TASKS, Script
 from e2e.timeline import story
 from e2e.world import World
 from git_repos import make_remote
@@ -29,6 +29,7 @@ from taskdock.core.errors import CommandRejected
 
 PACE_SECONDS = 0.12
 REST_SECONDS_MAX = 180.0
+UP_SECONDS_MAX = 60.0
 LOOK_SECONDS = 0.25
 
 PROVIDER = os.environ.get("TASKDOCK_SOAK_PROVIDER", "local-process")
@@ -67,6 +68,8 @@ class Soak:
     async def run(self) -> None:
         """Chaos, rest, an archive of every task, and a kill of every task; the referee looks at each of them."""
         await self.script.begin()
+        await self._come_up()
+        self._lap("begun")
         await self._all_together()
         self._lap("chaos")
         await self._rest_and_judge()
@@ -95,6 +98,13 @@ class Soak:
 
     def _lap(self, name: str) -> None:
         self.times.append(f"{name} {time.monotonic() - self.began:.0f} s")
+
+    async def _come_up(self) -> None:
+        """Half of the tasks run before the first kill, so that turns are there to be cut; the others are cut on their way."""
+        with anyio.move_on_after(UP_SECONDS_MAX):
+            query = "SELECT COUNT(*) FROM task WHERE at = 'running'"
+            while self.outside.rows(query) < [(TASKS // 2,)]:  # noqa: ASYNC110 - rows are looked at from outside
+                await anyio.sleep(LOOK_SECONDS)
 
     async def _all_together(self) -> None:
         """The script goes on as long as there is chaos, and ends between two commands."""
