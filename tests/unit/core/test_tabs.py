@@ -413,8 +413,9 @@ def test_an_agent_that_dies_again_and_again_fails_its_tab() -> None:
     assert pauses[0] == 0.0 < pauses[1]
     story.lose_session(reason="exit code 3")
     assert (story.tab().at, story.kinds()) == ("error/session", [])
-    assert story.tab().failure is not None
-    assert story.tab().failure.reason == "The agent's process was lost too often: exit code 3"
+    failure = story.tab().failure
+    assert failure is not None
+    assert failure.reason == "The agent's process was lost too often: exit code 3"
     story.do(RetryTab(TAB))
     assert story.tab().at == "pending_session_create"
     story.get_session()
