@@ -151,8 +151,8 @@ class NameEnsured:
 class SandboxReady:
     """The sandbox runs and the branch is checked out; `adopted` when it was there before this run.
 
-    `mark` was left in it when its checkout was made, and so tells it from another one of its name: one that an earlier
-    run made anew, and whose answer was lost, is adopted as well, but is not the one that ran before.
+    `mark` tells it from another one of its name: one that an earlier run made anew, and whose answer was lost, is adopted
+    as well, but is not the one that ran before. Empty where nothing tells them apart.
     """
 
     adopted: bool

@@ -32,4 +32,6 @@ async def create_sandbox(body: CreateSandbox, execution: Execution, tools: Tools
         await check_out(site.access, ref, checkout, body.branch)
     finally:
         checkout.bundle.unlink(missing_ok=True)
-    return SandboxReady(adopted=before.phase is not Phase.ABSENT)
+    # A run before this one may have made it anew, and died before it could say so: then it is adopted, and is another one.
+    made = "" if seen.created_at is None else seen.created_at.isoformat()
+    return SandboxReady(adopted=before.phase is not Phase.ABSENT, mark=made)
