@@ -262,24 +262,25 @@ def send(walk: TaskWalk) -> None:
 def change_message(walk: TaskWalk) -> None:
     """The user edits or withdraws some message."""
     message = walk.pick(walk.boundary.all(Message))
-    edit = inputs.EditMessage(message.tab_id, message.id, "Rather this.")
-    walk.feed(walk.pick((edit, inputs.WithdrawMessage(message.tab_id, message.id))))
+    ways: tuple[Input, ...] = (
+        inputs.EditMessage(message.tab_id, message.id, "Rather this."),
+        inputs.WithdrawMessage(message.tab_id, message.id),
+    )
+    walk.feed(walk.pick(ways))
 
 
 def steer_tab(walk: TaskWalk) -> None:
     """The user does one of the small things that a tab takes."""
     tab = walk.pick(walk.tabs())
-    walk.feed(
-        walk.pick(
-            (
-                inputs.ResumeQueue(tab.id),
-                inputs.CancelTurn(tab.id),
-                inputs.SetModel(tab.id, walk.pick(("small", "large"))),
-                inputs.RenameTab(tab.id, "Review"),
-                inputs.RetryTab(tab.id),
-            )
-        )
+    ways: tuple[Input, ...] = (
+        inputs.ResumeQueue(tab.id),
+        inputs.CancelTurn(tab.id),
+        inputs.SetModel(tab.id, walk.pick(("small", "large"))),
+        inputs.RenameTab(tab.id, "Review"),
+        inputs.RetryTab(tab.id),
+        inputs.MarkRead(tab.id, "me", 1),
     )
+    walk.feed(walk.pick(ways))
 
 
 def answer_permission(walk: TaskWalk) -> None:
@@ -310,7 +311,10 @@ def retry_task(walk: TaskWalk) -> None:
 
 def rename_task(walk: TaskWalk) -> None:
     """The user names the task or its branch."""
-    walk.feed(walk.pick((inputs.RenameTask("Better"), inputs.SetBranch("better"), inputs.SetBranch("best"))))
+    ways: tuple[Input, ...] = (
+        inputs.RenameTask("Better"), inputs.SetBranch("better"), inputs.SetBranch("best"),
+    )  # fmt: skip
+    walk.feed(walk.pick(ways))
 
 
 def stop(walk: TaskWalk) -> None:
@@ -320,7 +324,8 @@ def stop(walk: TaskWalk) -> None:
 
 def resume(walk: TaskWalk) -> None:
     """The user resumes the task, or takes it out of the archive."""
-    walk.feed(walk.pick((inputs.ResumeTask(), inputs.UnarchiveTask())))
+    ways: tuple[Input, ...] = (inputs.ResumeTask(), inputs.UnarchiveTask())
+    walk.feed(walk.pick(ways))
 
 
 def archive(walk: TaskWalk) -> None:

@@ -162,9 +162,9 @@ def snapshot(draft: Draft) -> dict[str, Any]:
 def cursors(story: TaskStory, draft: Draft) -> Iterator[Any]:
     """Every cursor on every record of the draft, with every intent and the inputs that guards look at."""
     failed = Failed(FailureClass.TRANSIENT, "it broke")
-    for intent in story.boundary.outbox.values():
+    for open_one in story.boundary.outbox.values():
         for value in (value for values in VALUES.values() for value in values):
-            yield TaskCursor(draft, TASK, input_=value, intent=intent, failed=failed)
+            yield TaskCursor(draft, TASK, input_=value, intent=open_one, failed=failed)
     for intent in (None, *story.boundary.outbox.values()):
         yield TaskCursor(draft, TASK, input_=KillTask(force=True), intent=intent, failed=failed)
         for one in story.boundary.all(Tab):
