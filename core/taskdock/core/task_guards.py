@@ -134,7 +134,7 @@ class TaskGuards:
     def is_the_same(self) -> bool:
         """The sandbox is the one that ran before, if any did; another one has nothing of its work."""
         ready = self._value(SandboxReady)
-        return ready.adopted and (not self.task.mark or self.task.mark == ready.mark)
+        return ready.adopted and self.task.mark in (None, ready.mark)
 
     @guard
     def window_has_passed(self) -> bool:
