@@ -21,10 +21,11 @@ def has_worked(view: TaskView) -> bool:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("again", [False, True], ids=["the same archive", "an archive of a stop"])
 async def test_killed_between_the_making_and_the_answer_it_still_tells_what_was_lost(
-    world: World, remote: Path
+    world: World, remote: Path, again: bool
 ) -> None:
-    """The sandbox goes behind our back; an archive makes it anew to bring the work out, and is killed before it says so."""
+    """The sandbox goes behind our back, is made anew to bring the work out, and we are killed before that is said."""
     world.start()
     gate = world.gate("clones.take_in.before")
     async with world.client() as dock:
@@ -34,12 +35,14 @@ async def test_killed_between_the_making_and_the_answer_it_still_tells_what_was_
         [box] = world.sandboxes()
         end_processes(world.home.parent)
         shutil.rmtree(box)
-        await dock.archive_task(receipt.task_id)
+        ask = dock.stop_task if again else dock.archive_task
+        await ask(receipt.task_id)
         world.open_gate(gate)
         made = world.gate("clones.checkout.after")
         world.start()
         await world.reached(made)
         world.kill()
+        await dock.archive_task(receipt.task_id)
         world.open_gate(made)
         world.start()
         view = await world.rest(dock, receipt.task_id, "archived", "error")

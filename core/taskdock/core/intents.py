@@ -143,12 +143,16 @@ class CloseSession:
 
 @frozen
 class CollectWork:
-    """Bring the task's commits into the service clone; `quiesce` stops the agent first, so nothing can follow."""
+    """Bring the task's commits into the service clone; `quiesce` stops the agent first, so nothing can follow.
+
+    `mark` is that of the sandbox which has the work; another one of its name has none of it. Empty where nothing tells.
+    """
 
     sandbox: Sandbox
     repo_id: str
     branch: str
     quiesce: bool
+    mark: str = ""
 
 
 @frozen

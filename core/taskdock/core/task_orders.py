@@ -316,7 +316,7 @@ class TaskCursor(TaskNotes):
         """Order a collection that nothing can follow."""
         task = self.task
         assert task.branch is not None
-        body = CollectWork(task.sandbox, task.repo_id, task.branch, quiesce=True)
+        body = CollectWork(task.sandbox, task.repo_id, task.branch, quiesce=True, mark=task.mark or "")
         self._ensure(body, Place("sandbox", "collect"))
 
     @order

@@ -48,5 +48,5 @@ def _collect_copy(draft: Draft) -> None:
     task = the_task(draft)
     waiting = any(intent.issue == 0 for intent in draft.intents(CollectWork))
     if task.at in UP and task.branch is not None and not waiting:
-        body = CollectWork(task.sandbox, task.repo_id, task.branch, quiesce=False)
+        body = CollectWork(task.sandbox, task.repo_id, task.branch, quiesce=False, mark=task.mark or "")
         draft.order(body, Place("sandbox", "collect"))

@@ -1,6 +1,6 @@
 """Sandboxes: the core's sandbox in the words of the ports, and how to wait for a phase.
 
-Owns: `ref_of`, `spec_of`, `conversation_of`, `until`.
+Owns: `ref_of`, `spec_of`, `mark_of`, `conversation_of`, `until`.
 Never: a retry; a phase that cannot lead where it should is an error for the core to decide on.
 Reads as: executors -> these -> ports.
 """
@@ -26,6 +26,11 @@ def ref_of(sandbox: Sandbox) -> SandboxRef:
 def spec_of(sandbox: Sandbox) -> SandboxSpec:
     """What to make: the labels say whose it is."""
     return SandboxSpec(ref_of(sandbox), sandbox.owner, sandbox.task_id, sandbox.generation)
+
+
+def mark_of(seen: Observation) -> str:
+    """What tells it from another sandbox of its name: when its provider made it; empty where that is not said."""
+    return "" if seen.created_at is None else seen.created_at.isoformat()
 
 
 def conversation_of(sandbox: Sandbox, tab_id: str, session: int, agent: str) -> Conversation:

@@ -10,7 +10,7 @@ from taskdock.core.intents import CreateSandbox
 from taskdock.ports.sandbox import Phase
 from taskdock.services.checkout import check_out
 from taskdock.services.execution import Execution
-from taskdock.services.sandboxes import ref_of, spec_of, until
+from taskdock.services.sandboxes import mark_of, ref_of, spec_of, until
 from taskdock.services.tools import Tools
 
 
@@ -33,5 +33,4 @@ async def create_sandbox(body: CreateSandbox, execution: Execution, tools: Tools
     finally:
         checkout.bundle.unlink(missing_ok=True)
     # A run before this one may have made it anew, and died before it could say so: then it is adopted, and is another one.
-    made = "" if seen.created_at is None else seen.created_at.isoformat()
-    return SandboxReady(adopted=before.phase is not Phase.ABSENT, mark=made)
+    return SandboxReady(adopted=before.phase is not Phase.ABSENT, mark=mark_of(seen))
