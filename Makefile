@@ -36,8 +36,11 @@ run: setup-run ## set up what running needs, then the demo task, and stay up (th
 demo: setup-run ## the same demo, to its end; exits 0 or 1
 	$(BIN)/taskdock demo --home .taskdock
 
+# Most tests wait for real processes more than they compute, so there are more workers than processors here.
+WORKERS ?= 4
+
 test: static ## set up everything, check, run every test; lists each skip with its reason
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 soak: setup ## kill it ROUNDS=500 times at random instants while everything is asked of it; SEED=n begins there
 	TASKDOCK_SOAK_ROUNDS=$(ROUNDS) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py

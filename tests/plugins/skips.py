@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 ALLOWED = Path(__file__).resolve().parent.parent / "allowed_skips.txt"
 
+_FILES = "skipped_files"
 _LINE = re.compile(r"(?P<glob>\S.*?)\s+# (?P<reason>\S.*)")
 
 
@@ -47,6 +48,8 @@ class SkipLaw:
     allowed: tuple[AllowedSkip, ...]
     enforced: bool
     skips: list[Skip] = field(factory=list)
+    files: list[Skip] = field(factory=list)
+    """Those of them that are whole files."""
 
     def unlisted(self) -> list[Skip]:
         """Name the skips that no line allows."""
@@ -60,10 +63,26 @@ class SkipLaw:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file that skipped itself while it was being imported."""
         if report.skipped:
-            self.skips.append(Skip(report.nodeid, _reason(report)))
+            self._add_file(Skip(report.nodeid, _reason(report)))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        """Take over from a worker of xdist which files skipped themselves; every worker imports every file."""
+        for node_id, reason in getattr(node, "workeroutput", {}).get(_FILES, ()):
+            self._add_file(Skip(node_id, reason))
+
+    def _add_file(self, skip: Skip) -> None:
+        if skip not in self.files:
+            self.files.append(skip)
+            self.skips.append(skip)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Turn a green session red when the law is broken; a red one stays as red as it was."""
+        told = getattr(session.config, "workeroutput", None)
+        if told is not None:
+            # A worker of xdist: its reports of tests reach the controller by themselves, those of files do not.
+            told[_FILES] = [(skip.node_id, skip.reason) for skip in self.files]
+            return
         green = session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
         if green and self.enforced and self.unlisted():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

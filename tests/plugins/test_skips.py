@@ -34,12 +34,12 @@ RunSession = Callable[..., pytest.RunResult]
 def run_session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunSession:
     """Run pytest once more inside this one, with the plugin, on the given test file and list."""
 
-    def run(source: str, *, allowed: str = "", ci: str = "true") -> pytest.RunResult:
+    def run(source: str, *workers: str, allowed: str = "", ci: str = "true") -> pytest.RunResult:
         monkeypatch.setenv("CI", ci)
         pytester.makepyfile(test_it=source)
         listed = pytester.path / "allowed.txt"
         listed.write_text(allowed)
-        return pytester.runpytest_inprocess("-p", "plugins.skips", f"--allowed-skips={listed}")
+        return pytester.runpytest_inprocess("-p", "plugins.skips", f"--allowed-skips={listed}", *workers)
 
     return run
 
@@ -72,6 +72,16 @@ def test_file_that_skips_itself_counts(run_session: RunSession) -> None:
     result = run_session(WHOLE_FILE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["test_it.py: no browser here"])
+
+
+@pytest.mark.parametrize(
+    ("source", "skipped"), [(SESSION, "test_it.py::test_sandbox[[]bwrap[]]"), (WHOLE_FILE, "test_it.py")]
+)
+def test_law_holds_for_workers(run_session: RunSession, source: str, skipped: str) -> None:
+    """Tests and files that skip themselves in the workers of xdist count as well, each once."""
+    result = run_session(source, "-n2")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["FAILED: CI=true and 1 skipped *", f"  {skipped}"])
 
 
 def test_line_without_reason_is_refused(run_session: RunSession) -> None:
