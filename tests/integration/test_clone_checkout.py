@@ -1,5 +1,6 @@
 """Code into a sandbox and work out of it: the service's git inside a real local sandbox, with a real clone."""
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -273,6 +274,24 @@ async def test_uncommitted_work_survives_its_sandbox(bench: Bench) -> None:
     assert (again / "README.md").read_text() == "changed"
     assert (again / "new.txt").stat().st_mode & 0o100
     assert not (again / "noise.log").exists()
+
+
+async def test_an_edit_right_after_the_checkout_is_seen(bench: Bench) -> None:
+    """A change that keeps a file's size, made in the second in which git noted the file, comes out all the same."""
+    await bench.check_out()
+    files = bench.files()
+    readme, moment = files / "README.md", 1_700_000_000
+    old = readme.read_text()
+    git(files, "config", "core.trustctime", "false")
+    os.utime(readme, (moment, moment))
+    git(files, "update-index", "--refresh")
+    os.utime(files / ".git/index", (moment, moment))
+    readme.write_text("x" * len(old))
+    os.utime(readme, (moment, moment))
+    await bench.collect()
+    assert (await bench.kept(), await bench.left()) == (1, ())
+    await bench.check_out(2)
+    assert (bench.files(2) / "README.md").read_text() == "x" * len(old)
 
 
 async def test_work_that_was_cleaned_up_does_not_come_back(bench: Bench) -> None:

@@ -214,7 +214,7 @@ class WorkCollected:
 
 
 class SandboxPhase(Enum):
-    """What a provider says of a sandbox; the words are those of `taskdock.ports.sandbox.Phase`."""
+    """What a provider says of a sandbox."""
 
     ABSENT = "absent"
     PENDING = "pending"

@@ -257,6 +257,8 @@ class Figures:
     heals_max: int = 3
     """How many times a sandbox is replaced or started again within `heals_seconds` before its task is unstable."""
     heals_seconds: float = 1800.0
+    waiting_max: int = 1_000
+    """How many messages may wait in one tab; all of them are loaded with their task."""
     losses_max: int = 5
     """How many agent processes of a tab may be lost within `heals_seconds` before it fails."""
 

@@ -11,7 +11,7 @@ from taskdock.core import inputs
 from taskdock.core import tab as tabs
 from taskdock.core import task as tasks
 from taskdock.core.change import Draft
-from taskdock.core.errors import NotFound
+from taskdock.core.errors import CapacityExceeded, NotFound
 from taskdock.core.history import HistoryKind
 from taskdock.core.machine import Fired, fire, must_fire
 from taskdock.core.message import MESSAGE_MACHINE, Message, MessageCursor, MessageText
@@ -20,6 +20,9 @@ from taskdock.core.task_actions import conflict, takes_messages
 from taskdock.core.task_orders import TaskCursor
 from taskdock.core.task_record import Task
 from taskdock.core.turns import messages_of, the_task
+
+_RETRY_AFTER_SECONDS = 60.0
+"""For a queue that is full: about one turn."""
 
 
 def the_tab(draft: Draft, tab_id: str) -> Tab:
@@ -65,6 +68,12 @@ def queue(draft: Draft, tab_id: str, message_id: str, text: str) -> None:
     tab = draft.get(Tab, tab_id)
     if draft.find(Message, message_id) is not None:
         raise conflict(draft, f"The message {message_id!r} exists already.", tab)
+    waiting = len(messages_of(draft, tab_id))
+    if waiting >= draft.figures.waiting_max:
+        raise CapacityExceeded(
+            f"{waiting} messages wait in this tab already: let some be sent, or withdraw some, before you send more.",
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        )
     number = tab.messages_sent + 1
     draft.put(evolve(tab, messages_sent=number))
     draft.put(MessageText(message_id, text))

@@ -13,24 +13,15 @@ and, where `stop_keeps_files` says so, keeps every file; only `start` makes a st
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from attrs import field, frozen
 
+from taskdock.core.inputs import SandboxPhase
 
-class Phase(Enum):
-    """What a provider says of a sandbox right now."""
-
-    ABSENT = "absent"
-    PENDING = "pending"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    DESTROYING = "destroying"
-    UNKNOWN = "unknown"
+Phase = SandboxPhase
+"""What a provider says of a sandbox right now; the core decides by the same words."""
 
 
 @frozen

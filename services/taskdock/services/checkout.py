@@ -243,7 +243,8 @@ async def _note_uncommitted(inside: _Inside) -> bool:
     back with the next checkout.
     """
     if await inside.exists(f"{_GIT}/index"):
-        await inside.run("cp", f"{_GIT}/index", _INDEX)
+        # With its time: git looks into files that are as old as the index, and takes older ones for what it noted of them.
+        await inside.run("cp", "-p", f"{_GIT}/index", _INDEX)
     index = {"GIT_INDEX_FILE": _INDEX}
     # What cannot be read is left out and stays visible as such in `uncommitted_files`.
     await inside.try_git("add", "--all", "--ignore-errors", ".", env=index)

@@ -1,9 +1,10 @@
 """Stories of the queue: what waits can be seen, changed and taken back, and nothing is sent while it is held."""
 
 import pytest
+from attrs import evolve
 
 from taskdock.core import intents
-from taskdock.core.errors import Conflict, NotFound
+from taskdock.core.errors import CapacityExceeded, Conflict, NotFound
 from taskdock.core.inputs import (
     CancelTurn,
     EditMessage,
@@ -141,3 +142,17 @@ def test_stopped_queue_stays_open() -> None:
     story.do(EditMessage(TAB, MESSAGE_2, "Rather this."))
     story.do(WithdrawMessage(TAB, MESSAGE_2))
     assert (story.at, story.message(MESSAGE_2).at) == ("stopped", "withdrawn")
+
+
+def test_queue_is_bounded() -> None:
+    """A tab in which as many messages wait as may turns the next one away and says what makes room; nothing is lost."""
+    story = g.delivered()
+    story.boundary.figures = evolve(story.boundary.figures, waiting_max=2)
+    for message in ("msg-2", "msg-3"):
+        story.send(message)
+    with pytest.raises(CapacityExceeded, match="2 messages wait") as refused:
+        story.send("msg-4")
+    assert refused.value.retry_after_seconds > 0
+    story.do(WithdrawMessage(TAB, "msg-3"))
+    story.send("msg-4")
+    assert story.message("msg-4").at == "queued"

@@ -76,9 +76,15 @@ class TaskWalk:
         self._build_what_is_there()
 
     def _build_what_is_there(self) -> None:
-        """The sandbox as the script of the situation left it, with a commit that nobody has collected where work is owed."""
+        """The sandbox as the script of the situation left it, with a commit that nobody has collected where work is owed.
+
+        One that was begun and has not been seen yet lands as late as it may.
+        """
         task = the_task(self.boundary)
         if task.mark is None:
+            lands_at = lands_within(task.create_began or self.now, 1.0)
+            if lands_at > self.now and task.create_began is not None:
+                self.world.call_create(task.sandbox.name, lands_at)
             return
         phase = SandboxPhase.STOPPED if task.at == "stopped" else SandboxPhase.RUNNING
         up = phase is SandboxPhase.RUNNING
@@ -222,8 +228,13 @@ class TaskWalk:
                 if not self._is_swept():
                     return
             elif not self.carry_out_next():
-                self.let_pass(30.0)
+                self._wait_for_the_next()
         raise AssertionError(f"not at rest after {THINGS_MAX} things: {list(self.boundary.outbox.values())}")
+
+    def _wait_for_the_next(self) -> None:
+        """Time passes until the next intent is due, and no longer, so that what may come too early does."""
+        due = min(intent.not_before or self.now for intent in self.boundary.outbox.values())
+        self.let_pass(max((due - self.now).total_seconds(), 0.001))
 
     def _is_swept(self) -> bool:
         """Somebody looks over all sandboxes and repos now and then; whether that is news to the task."""

@@ -5,7 +5,7 @@ Never: a change; looking is safe beside whatever else is under way.
 Reads as: scheduler -> `observe_sandbox` -> provider -> Observed.
 """
 
-from taskdock.core.inputs import Observed, SandboxPhase
+from taskdock.core.inputs import Observed
 from taskdock.core.intents import ObserveSandbox
 from taskdock.services.execution import Execution
 from taskdock.services.sandboxes import ref_of
@@ -15,4 +15,4 @@ from taskdock.services.tools import Tools
 async def observe_sandbox(body: ObserveSandbox, _execution: Execution, tools: Tools) -> Observed:
     """Look once; what it means, and whether to look again, is for the core to say."""
     seen = await tools.sites.of(body.sandbox).provider.observe(ref_of(body.sandbox))
-    return Observed(SandboxPhase(seen.phase.value), seen.read_at, seen.reason)
+    return Observed(seen.phase, seen.read_at, seen.reason)

@@ -29,6 +29,8 @@ def place_files(folder: SandboxFolder, files: Sequence[ProgramFile]) -> None:
 
     Raises: `Permanent` for a path that leads out of the home, or a file that is not one of bytes and program.
     """
+    for file in files:
+        _check(file)
     folder.add_programs([file.host_path for file in files if file.host_path is not None])
     for leftover in folder.incoming.iterdir():
         leftover.unlink()
@@ -135,16 +137,20 @@ def _opened(home: Path, inside: PurePosixPath, *, make: bool) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _write_aside(aside: Path, file: ProgramFile) -> None:
-    if file.host_path is not None and file.content is None:
-        if not file.host_path.is_absolute() or not file.host_path.exists():
-            raise Permanent(f"The program {file.host_path} for {file.path!r} is not on this machine.")
-        aside.symlink_to(file.host_path)
-    elif file.content is not None and file.host_path is None:
-        with open(aside, "xb") as opened:  # noqa: PTH123 - "xb" refuses what is there
-            opened.write(file.content)
-            os.fchmod(opened.fileno(), file.mode & 0o777)
-    else:
+def _check(file: ProgramFile) -> None:
+    """Refuse what cannot be placed before anything is written down for it."""
+    if (file.content is None) == (file.host_path is None):
         raise Permanent(
             f"{file.path!r} needs either bytes or a program of this machine, not both and not none."
         )
+    if file.host_path is not None and not (file.host_path.is_absolute() and file.host_path.exists()):
+        raise Permanent(f"The program {file.host_path} for {file.path!r} is not on this machine.")
+
+
+def _write_aside(aside: Path, file: ProgramFile) -> None:
+    if file.host_path is not None:
+        aside.symlink_to(file.host_path)
+    elif file.content is not None:
+        with open(aside, "xb") as opened:  # noqa: PTH123 - "xb" refuses what is there
+            opened.write(file.content)
+            os.fchmod(opened.fileno(), file.mode & 0o777)
