@@ -19,9 +19,9 @@ from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.app import Config, load_config
 from taskdock.app.doctor import examine
 from taskdock.app.local import LOCAL_PROVIDERS, ground_of, local_site
-from taskdock.core.errors import InvalidCommand, Unreachable, Unsupported
+from taskdock.core.errors import InvalidCommand, Permanent, Unreachable, Unsupported
 from taskdock.ports.agent import StopReason
-from taskdock.ports.sandbox import Exec, ProgramFile
+from taskdock.ports.sandbox import Exec, Phase, ProgramFile
 
 pytestmark = pytest.mark.anyio
 
@@ -103,6 +103,17 @@ async def test_each_provider_has_a_folder_of_its_own(tmp_path: Path, level: Leve
     assert (await ground_of("local", config)).wrong is None
     with pytest.raises(InvalidCommand, match=r"'local-bubblewrap'"):
         await ground_of("locall", config)
+
+
+@namespaced
+async def test_a_sandbox_is_never_used_with_less_isolation(tmp_path: Path, level: Level) -> None:
+    """What was made in a namespace does not run without one when that stops working; it can still be ended."""
+    weaker = sandboxes(tmp_path, Level.PROCESS)
+    async with running_sandbox(tmp_path, level) as spec:
+        with pytest.raises(Permanent, match="taskdock doctor"):
+            await weaker.exec(spec.ref, Exec(("true",)))
+        assert (await sandboxes(tmp_path, level).exec(spec.ref, Exec(("true",)))).exit_code == 0
+        assert (await weaker.destroy(spec.ref, OWNER)).phase is Phase.ABSENT
 
 
 async def test_level_process_says_what_it_cannot_hold(tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ _BEFORE_THE_RECORD = frozenset({GUARD, f".{RECORD}.new"})
 
 @frozen
 class SandboxFolder:
-    """The folder of one sandbox, there or not."""
+    """The folder of one sandbox, there or not. `rank` is that of the level at which it is used now."""
 
     path: Path
+    rank: int = 0
 
     @property
     def name(self) -> str:
@@ -114,12 +115,20 @@ class SandboxFolder:
             yield self.running() if there else self._missing()
 
     def running(self) -> SandboxRecord:
-        """Read the record of a sandbox that runs. Raises: `Unreachable` when it is absent or stopped."""
+        """Read the record of a sandbox that runs. Raises: `Unreachable` when it is absent or stopped.
+
+        `Permanent` when it was made with more isolation than there is now: nothing of it runs with less.
+        """
         record = self.read()
         if record is None:
             return self._missing()
         if record.is_stopped:
             raise Unreachable(f"The sandbox {self.name} is stopped: start it first.")
+        if record.rank > self.rank:
+            raise Permanent(
+                f"The sandbox {self.name} was made with more isolation than works on this machine now, and runs with no"
+                " less: `taskdock doctor` says what is missing and how to mend it."
+            )
         return record
 
     def _missing(self) -> NoReturn:
@@ -133,9 +142,9 @@ class SandboxFolder:
         record = self.read()
         if record is None:
             self.refuse_strangers()
-            write_record(
-                self.path / RECORD, SandboxRecord(dict(labels), secrets.token_hex(16), created.isoformat())
-            )
+            marker = secrets.token_hex(16)
+            made = SandboxRecord(dict(labels), marker, created.isoformat(), rank=self.rank)
+            write_record(self.path / RECORD, made)
         elif dict(record.labels) != dict(labels):
             raise Foreign(f"The sandbox {self.name} belongs to {_whose(record)}.")
         # The home comes last and whole, so that its presence means that everything else is there.
@@ -179,9 +188,10 @@ class SandboxFolder:
 
 @frozen
 class SandboxFolders:
-    """All sandboxes below one root. Every method blocks: worker threads only."""
+    """All sandboxes below one root, used at the level of this rank. Every method blocks: worker threads only."""
 
     root: Path
+    rank: int = 0
 
     @property
     def _trash(self) -> Path:
@@ -194,14 +204,14 @@ class SandboxFolders:
 
     def at(self, name: str) -> SandboxFolder:
         """Return the folder of that name, there or not. Raises: `Permanent` for a name that is no file name."""
-        return SandboxFolder(self.root / checked_name(name))
+        return SandboxFolder(self.root / checked_name(name), self.rank)
 
     def all(self) -> Iterator[SandboxFolder]:
         """Every folder that has a sandbox's name, half-made ones too."""
         if self.root.is_dir():
             for path in sorted(self.root.iterdir()):
                 if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-                    yield SandboxFolder(path)
+                    yield SandboxFolder(path, self.rank)
 
     def prepare_root(self) -> None:
         """Make the root, for nobody's eyes but its owner's."""
@@ -214,7 +224,7 @@ class SandboxFolders:
 
     def discarded(self, name: str | None = None) -> list[SandboxFolder]:
         """List what was taken away (from that name) and is not yet removed."""
-        return [SandboxFolder(path) for path in sorted(self._trash.glob(f"{name or '*'}~*"))]
+        return [SandboxFolder(path, self.rank) for path in sorted(self._trash.glob(f"{name or '*'}~*"))]
 
     def name_before(self, discarded: SandboxFolder) -> str:
         """Which name a discarded folder had."""

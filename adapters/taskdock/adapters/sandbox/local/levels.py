@@ -34,6 +34,11 @@ class Level(Enum):
     BUBBLEWRAP = "bubblewrap"
     BUBBLEWRAP_NETNS = "bubblewrap-netns"
 
+    @property
+    def rank(self) -> int:
+        """Its place among them, 0 for the one that holds least."""
+        return list(Level).index(self)
+
 
 @frozen
 class Ground:

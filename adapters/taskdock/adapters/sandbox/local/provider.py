@@ -78,7 +78,7 @@ class LocalSandboxes:
         self._now = now
         self._table = table or ProcessTable()
         self._ground = ground or prepare(Level.PROCESS, table=self._table)
-        self._folders = SandboxFolders(root.absolute())
+        self._folders = SandboxFolders(root.absolute(), self._ground.level.rank)
         # Of its own, so that threads which wait for a guard never hold up the rest of the host's program.
         self._limiter = CapacityLimiter(_THREADS_MAX)
         launcher = self._ground.launcher

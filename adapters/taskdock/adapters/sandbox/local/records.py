@@ -31,6 +31,8 @@ class SandboxRecord:
     marker: str
     created: str
     """ISO 8601, UTC."""
+    rank: int = 0
+    """How far it was kept apart when it was made: the rank of its level (levels.py)."""
     is_stopped: bool = False
     """Whether it was asked to stop, and not to start since: nothing is started in it."""
 
