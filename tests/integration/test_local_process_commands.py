@@ -34,6 +34,14 @@ async def test_signal_counts_as_shells_have_it(tmp_path: Path, spec: SandboxSpec
     assert result.exit_code == 128 + signal.SIGTERM
 
 
+async def test_signals_mean_inside_what_they_mean_outside(tmp_path: Path, spec: SandboxSpec) -> None:
+    """No signal is ignored from the start: a program whose reader has gone ends by SIGPIPE."""
+    script = "grep SigIgn /proc/self/status; yes | head -n 1"
+    result = await sandboxes(tmp_path).exec(spec.ref, Exec(("bash", "-c", f"set -o pipefail; {script}")))
+    assert result.stdout.split() == [b"SigIgn:", b"0000000000000000", b"y"]
+    assert (result.exit_code, result.stderr) == (128 + signal.SIGPIPE, b"")
+
+
 async def test_programs_are_found_without_our_own_environment(tmp_path: Path, spec: SandboxSpec) -> None:
     """Git and Python are on the path inside, and the folders of the environment exist for nobody else."""
     script = 'git --version && python3 -c "import os; print(os.getuid())" && ls -ld $TMPDIR $XDG_RUNTIME_DIR'

@@ -5,10 +5,12 @@ import os
 import signal
 import stat
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from attrs import evolve
 
@@ -172,7 +174,12 @@ async def test_service_replaced_while_it_is_asked_is_not_confirmed(
     monkeypatch.setattr(provider, "await_health", ask_then_replace)
     with pytest.raises(Transient, match="was stopped while it started"):
         await adapter.ensure_service(spec.ref, service(version="1"))
-    assert [await adapter.endpoint(spec.ref, "server")] == replaced
+    found, (other_found,) = await adapter.endpoint(spec.ref, "server"), replaced
+    # Where the path of a socket is too long, each of the two reaches it through an open folder of its own.
+    assert evolve(found, uds=None) == evolve(other_found, uds=None)
+    assert found.uds is other_found.uds is None or (
+        found.uds and other_found.uds and found.uds.samefile(other_found.uds)
+    )
     assert len(processes(tmp_path, spec.ref.name)) == 1
 
 
@@ -207,7 +214,15 @@ async def test_children_with_fresh_environments_are_ended(tmp_path: Path, spec: 
     assert not sleepers(figure)
 
 
-async def test_child_left_by_a_dead_leader_is_ended(tmp_path: Path, spec: SandboxSpec) -> None:
+async def until_unreachable(adapter: LocalSandboxes, spec: SandboxSpec) -> None:
+    """Ask until the server is known to be gone, for ten seconds at most."""
+    with anyio.fail_after(10), suppress(Unreachable):
+        while True:
+            await adapter.endpoint(spec.ref, "server")
+            await anyio.sleep(0.005)  # only asking tells
+
+
+async def test_child_left_by_a_dead_leader_is_ended(tmp_path: Path, spec: SandboxSpec, level: Level) -> None:
     """What a service that died by itself left running is ended by the next start, before the new one begins."""
     figure = a_figure()
     script = f"setsid sleep {figure} & exec python3 server.py $0 $1"
@@ -220,6 +235,9 @@ async def test_child_left_by_a_dead_leader_is_ended(tmp_path: Path, spec: Sandbo
     (server,) = processes(tmp_path, spec.ref.name) - before
     await killed(server)
     assert len(processes(tmp_path, spec.ref.name)) == 1
+    if level is not Level.PROCESS:
+        # bwrap, which we started, learns of the death inside a moment after the kernel does, and ends then.
+        await until_unreachable(adapter, spec)
     with pytest.raises(Unreachable):
         await adapter.endpoint(spec.ref, "server")
     await adapter.ensure_service(spec.ref, left)

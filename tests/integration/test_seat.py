@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import pytest
@@ -402,14 +403,13 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def deep_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a home whose path is too long for a socket, and a short runtime folder."""
-    runtime = tmp_path / "run"
-    runtime.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+def deep_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Make a home whose path is too long for a socket, and a runtime folder that is short wherever tests keep their files."""
     home = tmp_path / ("x" * 100) / "home"
     home.mkdir(parents=True)
-    return home
+    with TemporaryDirectory(prefix="td-") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield home
 
 
 async def test_long_path_gets_a_short_socket(deep_home: Path, anyio_backend: str) -> None:
@@ -449,7 +449,7 @@ def test_links_to_a_home_lead_to_one_socket(deep_home: Path, tmp_path: Path) -> 
 
 def test_folder_of_others_is_refused(deep_home: Path, tmp_path: Path) -> None:
     """A runtime folder that others may write to, or a link in its place, is refused: they could answer for us."""
-    folder = tmp_path / "run" / f"taskdock-{os.geteuid()}"
+    folder = Path(os.environ["XDG_RUNTIME_DIR"]) / f"taskdock-{os.geteuid()}"
     folder.mkdir()
     folder.chmod(0o777)
     with pytest.raises(Permanent, match="this user alone"):

@@ -15,6 +15,7 @@ from attrs import evolve
 from taskdock.adapters.store.sqlite.connection import Limits
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.core.change import Change
+from taskdock.core.codec import VERSION
 from taskdock.core.errors import CapacityExceeded, InvariantViolated, StoreError
 from taskdock.core.history import HistoryEvent, HistoryKind
 from taskdock.core.inputs import OpenTab
@@ -300,7 +301,8 @@ async def test_intents_of_a_newer_taskdock_wait_for_it(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as newer, newer:
             newer.execute("UPDATE intent SET kind = 'Teleport' WHERE id = ?", [intents[0].id])
             newer.execute(
-                "UPDATE intent SET body = replace(body, '\"v\":1', '\"v\":99') WHERE id = ?", [intents[1].id]
+                "UPDATE intent SET body = replace(body, ?, '\"v\":99') WHERE id = ?",
+                [f'"v":{VERSION}', intents[1].id],
             )
         claimed = [one.intent.id for one in await store.claim({"*": 1}, LATER, {})]
         assert claimed == [intents[2].id]

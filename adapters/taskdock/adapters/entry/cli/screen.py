@@ -88,11 +88,12 @@ class Screen:
 
     def table(self, live: Live, now: datetime) -> Table:
         """The rows as they are at a moment."""
-        grid = Table.grid(padding=(0, 2))
+        # What a step brought may be longer than the line: it is cut, never the names and times beside it.
+        grid = Table.grid(padding=(0, 2), expand=True)
         grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True, justify="right")
-        grid.add_column(no_wrap=True, overflow="ellipsis", style="dim")
+        grid.add_column(no_wrap=True, overflow="ellipsis", style="dim", ratio=1)
         for row in live.rows:
             mark, style = self._mark(row, now)
             grid.add_row(

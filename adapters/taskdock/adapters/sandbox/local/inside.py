@@ -15,6 +15,8 @@ it does not.
 
 from __future__ import annotations
 
+# What `signal` stands on, without its enums, which cost as long as all the rest.
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -86,6 +88,9 @@ def main(order_from: int, say_to: int) -> int:
         if listener:
             start_bridge(int(listener), health_path, token)
         os.write(say_to, b"s")
+        for ignored in (_signal.SIGPIPE, _signal.SIGXFSZ):
+            # Python ignores them, and what is ignored stays so for the program: it would not end with its pipe.
+            _signal.signal(ignored, _signal.SIG_DFL)
         os.execvp(argv[0], argv)  # noqa: S606 - no shell is wanted
     except OSError as error:
         os.write(say_to, b"e%d" % (error.errno or 0))

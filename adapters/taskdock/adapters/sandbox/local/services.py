@@ -95,7 +95,7 @@ class LocalServices:
         """Where the running service answers. Raises: `Unreachable` when it does not run or is not up yet."""
         folder.running()
         record = read_service_record(folder.service_record(service))
-        if record is None or record.key is None or not self._table.alive(record.key):
+        if record is None or record.key is None or not all(map(self._table.alive, record.leaders)):
             raise Unreachable(f"{service} does not run in {folder.name}.")
         if record.address is None:
             raise Unreachable(f"{service} in {folder.name} is still starting.")
