@@ -61,11 +61,16 @@ def _named(data: _Data) -> str:
     return f"branch {data['branch']} from {data['base']}{note}"
 
 
-def _collected(data: _Data) -> str:
+def _collected(data: _Data) -> str | None:
+    kept = data.get("uncommitted") or 0
+    edits = f"{kept} files with uncommitted changes are kept" if kept else None
+    if data.get("head") is None:
+        return edits
     head = commit(data["head"])
+    beside = f", and {edits}" if edits else ""
     if data.get("moved"):
-        return f"commit {head} kept under the task's own ref: the branch {data['branch']} was moved elsewhere"
-    return f"commit {head} on {data['branch']}"
+        return f"commit {head} kept under the task's own ref: the branch {data['branch']} was moved elsewhere{beside}"
+    return f"commit {head} on {data['branch']}{beside}"
 
 
 def _lost(data: _Data) -> str:
