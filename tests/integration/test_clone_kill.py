@@ -109,7 +109,10 @@ async def test_killed_in_the_middle_of_a_clone(remote: Path, tmp_path: Path) -> 
     child.kill()
     child.wait()
     survivors = [int(pid) for pid in started.read_text().split()]
-    assert all(is_running(pid) for pid in survivors)
+    # git itself may have ended meanwhile, if it wrote a last progress to whom is gone; these two write to nobody.
+    connection, _, server = survivors
+    assert is_running(connection)
+    assert is_running(server)
     partial = tmp_path / "clones" / "repo-1.partial"
     assert partial.exists()
     made = await GitClones(tmp_path / "clones").clone("repo-1", str(remote), ignore)
