@@ -121,7 +121,7 @@ class TaskCursor(TaskNotes):
         """The sandbox runs; where it is not the one that ran before, that one is gone with what was in it."""
         if not self.is_the_same():
             self.note_lost()
-            self.forget_work()
+            self._forget_work()
         self._put(mark=self._value(SandboxReady).mark)
 
     @order
@@ -151,7 +151,7 @@ class TaskCursor(TaskNotes):
         """Nothing runs any more; where the sandbox is gone altogether, that is told."""
         if self._value(SandboxStopped).is_absent:
             self.note_lost()
-            self.forget_work()
+            self._forget_work()
             self._put(mark=None)
 
     @order
@@ -217,8 +217,7 @@ class TaskCursor(TaskNotes):
         """Somebody looked after it: earlier heals do not count any more."""
         self._put(heals=(), tries=None)
 
-    @order
-    def forget_work(self) -> None:
+    def _forget_work(self) -> None:
         """The sandbox is gone, and with it what was still in it."""
         self._put(work_owed=False)
 
