@@ -36,6 +36,21 @@ NEEDS_STACK_TOOL = (
 """The kinds that plain git cannot do without losing work."""
 
 
+class JobStatus(Enum):
+    """What clients see of a job; the briefs fixed the words."""
+
+    QUEUED = "queued"
+    """Waits for its repo, and for the jobs before it."""
+    RUNNING = "running"
+    """Has the clone; its end moves it."""
+    COMPLETED = "completed"
+    """Done, or there was nothing to do; `JobResult.is_partial` says whether some of it could not be done. Final."""
+    ERROR = "error"
+    """Ended without doing what was asked; `JobFailure` says why. Final."""
+    CANCELLED = "cancelled"
+    """Ended because somebody asked for it. Final."""
+
+
 class JobErrorKind(Enum):
     """Why a job ended in error, in words that a program can act on."""
 

@@ -6,17 +6,19 @@ Reads as: memory_store.py, memory_reads.py, memory_queue.py, memory_upkeep.py ->
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from attrs import field, frozen, mutable
 
+from taskdock.core.branches import Branches
 from taskdock.core.change import Record
 from taskdock.core.codec import decode
 from taskdock.core.history import HistoryEvent
 from taskdock.core.intents import Intent
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.reader import DraftText, ReadMarker
 from taskdock.core.repo import Repo
@@ -29,6 +31,8 @@ KINDS: dict[str, type[Any]] = {
     "tab": Tab,
     "message": Message,
     "repo": Repo,
+    "job": Job,
+    "branches": Branches,
     "marker": ReadMarker,
     "draft": DraftText,
 }
@@ -39,7 +43,7 @@ _DECODED_MAX = 20_000
 
 
 @lru_cache(_DECODED_MAX)
-def _decoded(kind: type[Any], text: str) -> Any:  # noqa: ANN401 - the kind says what it is
+def _decoded(kind: Any, text: str) -> Any:  # noqa: ANN401 - the kind says what it is
     """A text decoded once: records are immutable all the way down, so it may be handed out twice."""
     return decode(kind, text)
 
@@ -65,7 +69,8 @@ class Row:
     @property
     def record(self) -> Any:  # noqa: ANN401 - its kind says what it is
         """The record, as its text says."""
-        return _decoded(KINDS[self.kind], self.text)
+        kind: Hashable = KINDS[self.kind]
+        return _decoded(kind, self.text)
 
 
 @mutable
