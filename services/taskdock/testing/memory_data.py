@@ -6,7 +6,7 @@ Reads as: memory_store.py, memory_reads.py, memory_queue.py, memory_upkeep.py ->
 """
 
 import secrets
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -42,10 +42,8 @@ _RecordT = TypeVar("_RecordT", bound=Record)
 _DECODED_MAX = 20_000
 
 
-@lru_cache(_DECODED_MAX)
-def _decoded(kind: Any, text: str) -> Any:  # noqa: ANN401 - the kind says what it is
-    """A text decoded once: records are immutable all the way down, so it may be handed out twice."""
-    return decode(kind, text)
+_decoded: Callable[[Any, str], Any] = lru_cache(_DECODED_MAX)(decode)
+"""A text decoded once: records are immutable all the way down, so one may be handed out twice."""
 
 
 @frozen
@@ -69,8 +67,7 @@ class Row:
     @property
     def record(self) -> Any:  # noqa: ANN401 - its kind says what it is
         """The record, as its text says."""
-        kind: Hashable = KINDS[self.kind]
-        return _decoded(kind, self.text)
+        return _decoded(KINDS[self.kind], self.text)
 
 
 @mutable
