@@ -97,7 +97,7 @@ def _entry(name: str) -> EntryPoint:
         known = ", ".join(repr(one) for one in provider_names())
         raise InvalidCommand(f"Unknown provider {name!r}: there is {known}.", field="providers")
     if len(found) > 1:
-        both = " and ".join(f"{_distribution(entry)} ({entry.value})" for entry in found)
+        both = " and ".join(sorted(f"{_distribution(entry)} ({entry.value})" for entry in found))
         raise InvalidCommand(f"The provider {name!r} is brought by {both}: uninstall one.", field="providers")
     return found[0]
 
