@@ -24,13 +24,14 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial, wraps
 from pathlib import Path, PurePosixPath
 from subprocess import DEVNULL, Popen
 from tempfile import TemporaryFile
+from types import CoroutineType
 from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
@@ -106,7 +107,7 @@ class _Start:
 
 def _in_thread(
     work: Callable[Concatenate["FolderSandboxes", _Given], _Answer], /
-) -> Callable[Concatenate["FolderSandboxes", _Given], Coroutine[Any, Any, _Answer]]:
+) -> Callable[Concatenate["FolderSandboxes", _Given], "CoroutineType[Any, Any, _Answer]"]:
     """Do what blocks in a thread. What the system refuses becomes an error of the port here, and nowhere else."""
 
     @wraps(work)
@@ -119,7 +120,7 @@ def _in_thread(
         except ValueError as error:
             raise Permanent(f"{error}.") from error  # a null byte in an argument, a record that was spoilt
 
-    return call
+    return call  # type: ignore[return-value] # the coroutine of an `async def` has this very type
 
 
 class FolderSandboxes:
@@ -248,11 +249,12 @@ class FolderSandboxes:
     async def exec(self, ref: SandboxRef, command: Exec) -> ExecResult:
         """Run a program in a thread. Cancelling closes the pipe `cut`, which ends the program, and then the thread."""
         cut, cutter = os.pipe()
+        outcome: ExecResult | PortError = Transient("It was cancelled.")
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_close_when_cancelled, cutter)
                 try:
-                    outcome: ExecResult | PortError = await self._exec(ref, command, cut)
+                    outcome = await self._exec(ref, command, cut)
                 except PortError as error:
                     outcome = error  # raised below, since a task group would wrap it
                 group.cancel_scope.cancel()

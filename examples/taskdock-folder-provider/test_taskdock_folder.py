@@ -25,5 +25,5 @@ async def test_promise_is_kept(check: SandboxCheck, tmp_path: Path) -> None:
     async def files(ref: SandboxRef) -> list[str]:
         return [str(path) for path in tmp_path.rglob(f"*{ref.name}*")]
 
-    first, second = next(adapters), lambda: (next(adapters),) * 2
+    first, second = next(adapters), lambda: ((other := next(adapters)), other)
     await check(SandboxUnderTest(first, first, lambda: next(specs), second, processes, files))

@@ -110,7 +110,7 @@ def test_a_missing_module_names_the_command(install: Install, extras: str) -> No
     with pytest.raises(Unsupported, match="no_such_module_at_all") as caught:
         find_provider("boxes")
     assert caught.value.mend == f"pip install 'taskdock-boxes{extras.strip()}'"
-    assert caught.value.mend in caught.value.message
+    assert str(caught.value.mend) in caught.value.message
 
 
 async def test_a_module_missing_at_the_opening_names_the_spec_s_command(
