@@ -6,7 +6,7 @@ Reads as: wiring, the command line, a backend -> `load_config(path)` -> Config.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,12 @@ def _config(document: dict[str, Any], changes: Mapping[str, Any]) -> Config:
         raise Mistake((error.field,), error.message) from error
     if "provider" in changes or "provider" not in document:
         return config
-    return evolve(config, provider=_provider(table_of(("provider",), document["provider"]), config.providers))
+    # A caller that takes other providers than the file has no quarrel with the tables of the file's own.
+    names = {*config.providers, *document.get("providers", ())}
+    return evolve(config, provider=_provider(table_of(("provider",), document["provider"]), names))
 
 
-def _provider(tables: Mapping[str, Any], names: Sequence[str]) -> dict[str, object]:
+def _provider(tables: Mapping[str, Any], names: Collection[str]) -> dict[str, object]:
     """The settings of each provider that has a table. Only then its spec is imported; who is not configured may have none."""
     check_keys(("provider",), tables, names)
     settings = {}

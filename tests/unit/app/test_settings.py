@@ -145,5 +145,7 @@ def test_settings_of_the_caller_win(tmp_path: Path) -> None:
     path.write_text(f"{HEAD}sedonds = 1\n")
     given = {"shed": Shed("y")}
     assert load_config(path, provider=given).provider == given
+    path.write_text(f"{HEAD}[provider.local]\ncpus = 1\n")
+    assert sorted(load_config(path, providers=("local",)).provider) == ["local", "shed"]
     with pytest.raises(InvalidCommand, match=r"^provider is settings by the name of their provider"):
         Config(provider=["shed"])  # type: ignore[arg-type]
