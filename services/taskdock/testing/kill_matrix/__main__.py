@@ -27,7 +27,7 @@ _HELD, _BROKEN = 0, 1
 @click.option(
     "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A taskdock.toml."
 )
-@click.option("--provider", help="Which provider of the config; without, its first.")
+@click.option("--provider", help="Which provider; without, the config's first.")
 @click.option(
     "--only", multiple=True, help="A port, a method, a gate, a journey, or a pattern; may be repeated."
 )
@@ -58,8 +58,8 @@ def main(  # noqa: PLR0913 - one for each option
     if lists:
         click.echo("\n".join(cell.name for cell in cells))
         return
-    if config is None:
-        raise click.UsageError("--config is missing: name the taskdock.toml that has the provider.")
+    if config is None and provider is None:
+        raise click.UsageError("Name the provider: --config taskdock.toml, or --provider local-process.")
     matrix = KillMatrix(config, provider, jobs, folder, Patience(seconds_max, list_seconds))
     try:
         sys.exit(anyio.run(_run, matrix, cells))

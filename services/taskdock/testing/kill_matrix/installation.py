@@ -23,10 +23,11 @@ AGENT = "demo"
 
 @frozen
 class Installation:
-    """A config file, and what replaces parts of it."""
+    """A home, the config file for it, and what replaces parts of that."""
 
-    config_file: Path
     home: Path
+    config_file: Path | None = None
+    """None: the defaults."""
     provider: str | None = None
     """The only one, together with the agent `demo`; None: all that the file names."""
     gates: Path | None = None
@@ -35,16 +36,16 @@ class Installation:
     @property
     def arguments(self) -> tuple[str, ...]:
         """The same as arguments of a command."""
-        named = {"--provider": self.provider, "--gates": self.gates}
+        named = {"--config": self.config_file, "--provider": self.provider, "--gates": self.gates}
         options = [part for name, value in named.items() if value is not None for part in (name, str(value))]
-        return (str(self.config_file), str(self.home), *options)
+        return (str(self.home), *options)
 
     def config(self) -> Config:
         """The file read, with the replacements in it."""
         changes: dict[str, Any] = {"home": self.home}
         if self.provider is not None:
             changes |= {"providers": (self.provider,), "agents": (AGENT,)}
-        return load_config(self.config_file, **changes)
+        return Config(**changes) if self.config_file is None else load_config(self.config_file, **changes)
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Dock]:

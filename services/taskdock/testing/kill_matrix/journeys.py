@@ -118,6 +118,7 @@ async def _stop(scene: Scene) -> None:
 async def _stopped(scene: Scene) -> None:
     await _up(scene)
     await scene.keep_log()
+    await scene.leave_mark()
     await _stop(scene)
     await scene.rest(_at(at.STOPPED), "a stopped task")
 

@@ -21,7 +21,19 @@ _GONE = (at.ARCHIVED, at.KILLED)
 
 def judge(sight: Sight) -> list[Finding]:
     """Every promise that is broken."""
-    rules = (_comes_about, _one_sandbox, _phase, _list, _labels, _sessions, _messages, _work, _history, _feed)
+    rules = (
+        _comes_about,
+        _one_sandbox,
+        _phase,
+        _files,
+        _list,
+        _labels,
+        _sessions,
+        _messages,
+        _work,
+        _history,
+        _feed,
+    )
     return [finding for rule in rules for finding in rule(sight)]
 
 
@@ -60,6 +72,14 @@ def _phase(sight: Sight) -> Iterator[Finding]:
         yield Finding(Promise.STOPPED, f"{task.sandbox.name} of a stopped task is {phase.value}")
     if sight.serves:
         yield Finding(Promise.STOPPED, f"an agent's server answers in {task.sandbox.name}")
+
+
+def _files(sight: Sight) -> Iterator[Finding]:
+    if sight.has_mark is False and sight.boxes.keeps_files:
+        words = (
+            f"a file that was left in {sight.view.task.sandbox.name} before the kill is not there any more"
+        )
+        yield Finding(Promise.FILES_STAY, words)
 
 
 def _list(sight: Sight) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ class Promise(Enum):
     NOTHING_LEFT = "when destroy or observe says absent, no process and no file of the sandbox is left (SandboxProvider.destroy)"
     STOPPED = "a stopped sandbox is there, and nothing of it runs (SandboxProvider.stop)"
     THERE = "a sandbox that was said to run goes on running, whoever asks (SandboxProvider.observe)"
+    FILES_STAY = "what is in a sandbox stays there as long as there is one of its name: nothing makes it anew, and a stop keeps what it says (SandboxProvider.ensure, stop)"
     LISTED = "every sandbox of an owner is listed, also by an adapter that did not make it, and no other (SandboxProvider.list_owned)"
     LABELLED = "a sandbox carries owner, task and generation as its spec has them (SandboxSpec.labels)"
     ONE_SESSION = (

@@ -17,7 +17,7 @@ from taskdock.app import Dock, TaskView
 from taskdock.core import task_record as at
 from taskdock.core.errors import Permanent, PortError, Unreachable
 from taskdock.core.tab import Tab
-from taskdock.ports.sandbox import Phase, SandboxRef
+from taskdock.ports.sandbox import Phase, ProgramFile, SandboxRef
 from taskdock.services.receipts import TabReceipt, TaskReceipt
 from taskdock.services.sandboxes import mark_of, ref_of
 from taskdock.services.sites import Site
@@ -26,6 +26,8 @@ from taskdock.testing.kill_matrix.process import NotSeen, ServingProcess
 
 LOG_PATH = ".taskdock/demo-agent.jsonl"
 """Where the agent `demo` writes down each prompt before anything else happens."""
+
+MARK_PATH = ".taskdock/kill-matrix"
 
 RESTING = (at.RUNNING, at.STOPPED, at.ARCHIVED, at.KILLED)
 RESTING_TABS = ("ready", "error/task", "error/session", "closed")
@@ -51,6 +53,8 @@ class Scene:
     """The ids of all messages that were accepted."""
     log: dict[str, list[dict[str, Any]]] = field(factory=dict)
     """By sandbox, or by each that was made under one name: what its agents wrote down of prompts."""
+    marked: SandboxRef | None = None
+    """The sandbox in which a file of ours was left last."""
 
     # What is asked
 
@@ -138,6 +142,27 @@ class Scene:
         except (Permanent, Unreachable):
             return  # no agent there has seen a prompt, or it was stopped meanwhile
         self.log[f"{ref.name} {mark_of(seen)}"] = [json.loads(line) for line in content.splitlines()]
+
+    async def leave_mark(self) -> None:
+        """Leave a file in the task's sandbox if it runs; as long as there is a sandbox of that name, it is there."""
+        if not self.task_id:
+            return
+        task = (await self.view()).task
+        site, ref = self.site(task.provider), ref_of(task.sandbox)
+        if (await site.provider.observe(ref)).phase is Phase.RUNNING:
+            await site.access.put_files(ref, [ProgramFile(MARK_PATH, content=ref.name.encode())])
+            self.marked = ref
+
+    async def has_mark(self) -> bool | None:
+        """Whether the file is still there; None where none was left, or its sandbox does not run."""
+        task = (await self.view()).task
+        site, ref = self.site(task.provider), ref_of(task.sandbox)
+        if ref != self.marked or (await site.provider.observe(ref)).phase is not Phase.RUNNING:
+            return None
+        try:
+            return await site.access.get_file(ref, MARK_PATH) == ref.name.encode()
+        except Permanent:
+            return False
 
     async def lose_sandbox(self) -> None:
         """Take the sandbox away behind the back of all."""

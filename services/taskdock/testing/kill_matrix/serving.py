@@ -1,6 +1,6 @@
 """Serving: a process that schedules one home until it is told to stop, made to be killed.
 
-Owns: the program `python -m taskdock.testing.kill_matrix.serving CONFIG HOME`.
+Owns: the program `python -m taskdock.testing.kill_matrix.serving HOME`.
 Never: a word on stdout but `serving`, once it has the seat, and until then `watching` if another process has it.
 Reads as: process.py starts it -> `main` -> Installation.serve.
 
@@ -24,13 +24,13 @@ _LOOK_SECONDS = 0.01
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments and serve."""
     parser = argparse.ArgumentParser(prog="serving")
-    parser.add_argument("config", type=Path)
     parser.add_argument("home", type=Path)
+    parser.add_argument("--config", type=Path)
     parser.add_argument("--provider")
     parser.add_argument("--gates", type=Path)
     parser.add_argument("--tied", action="store_true")
     given = parser.parse_args(arguments)
-    installation = Installation(given.config, given.home, given.provider, given.gates)
+    installation = Installation(given.home, given.config, given.provider, given.gates)
     anyio.run(_serve, installation, given.tied)
 
 

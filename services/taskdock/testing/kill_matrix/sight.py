@@ -65,6 +65,8 @@ class Sight:
 
     view: TaskView
     boxes: Boxes
+    has_mark: bool | None
+    """Whether a file that was left in the sandbox is still there; None where that says nothing."""
     serves: bool
     """Whether the agent's server runs in the sandbox of the current generation."""
     sessions: Mapping[str, Sequence[int]]
@@ -91,6 +93,7 @@ async def look(scene: Scene) -> Sight:
     return Sight(
         view=view,
         boxes=boxes,
+        has_mark=await scene.has_mark(),
         serves=serves,
         sessions=sessions,
         messages=[one for tab in view.tabs for one in await scene.dock.messages(tab.id)],

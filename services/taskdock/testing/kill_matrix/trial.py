@@ -107,6 +107,7 @@ class Trial:
             await journey.ask(scene)
         with _breaks(Promise.REACHED):
             await scene.process.reached(self.cell.gate)
+            await scene.leave_mark()
         await scene.process.kill()
         scene.process.open_gate(self.cell.gate)
         with _breaks(Promise.RESTS):
@@ -145,10 +146,10 @@ class Trial:
                 with anyio.fail_after(self.patience.seconds_max):
                     await provider.destroy(ref, scene.dock.owner)
                 await scene.absent(self._provider, ref)
-        except (PortError, NotSeen, TimeoutError) as error:
-            return Finding(
-                Promise.CLEARED, f"{ref.name} is left behind: {error or 'its destroy does not end'}"
-            )
+        except TimeoutError:
+            return Finding(Promise.CLEARED, f"{ref.name} is left behind: its destroy does not end")
+        except (PortError, NotSeen) as error:
+            return Finding(Promise.CLEARED, f"{ref.name} is left behind: {error}")
         return None
 
 
