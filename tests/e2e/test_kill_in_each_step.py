@@ -57,12 +57,6 @@ OTHER_LEVELS = {
 """At each level by its name, what users ask of a task that runs, a kill in each."""
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The client's side; the process under test runs on asyncio."""
-    return "asyncio"
-
-
 async def killed_at(folder: Path, provider: str, cell: str) -> None:
     """Every promise holds after this kill."""
     config = folder / "taskdock.toml"
@@ -78,6 +72,7 @@ async def killed_at(folder: Path, provider: str, cell: str) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("cell", BEST_LEVEL)
 async def test_a_killed_process_goes_on_after_its_restart(tmp_path: Path, cell: str) -> None:
     """The task comes up or ends as asked: one sandbox, one server, one prompt, and nothing once it is killed."""
@@ -85,6 +80,7 @@ async def test_a_killed_process_goes_on_after_its_restart(tmp_path: Path, cell: 
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["trio"])
 @pytest.mark.parametrize(
     ("level", "cell"),
     [(level, cell) for level, cells in OTHER_LEVELS.items() for cell in cells],
@@ -92,11 +88,12 @@ async def test_a_killed_process_goes_on_after_its_restart(tmp_path: Path, cell: 
     ids=[f"{level.value}-{cell}" for level, cells in OTHER_LEVELS.items() for cell in cells],
 )
 async def test_it_goes_on_at_each_level(tmp_path: Path, level: Level, cell: str) -> None:
-    """The same at each level by its name, in what is asked of a task that runs."""
+    """The same at each level by its name, in what is asked of a task that runs; who drives it runs on trio."""
     await killed_at(tmp_path, f"local-{level.value}", cell)
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_killed_process_finds_the_running_turn_again(world: World, tmp_path: Path) -> None:
     """A turn that goes on while nobody watches is followed to its end, without a second prompt and without a gap."""
     remote = make_remote(tmp_path / "remote")

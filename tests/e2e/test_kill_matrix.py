@@ -31,12 +31,6 @@ attempts_max = 2
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The driver's side; the process under test runs on asyncio."""
-    return "asyncio"
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Where the homes are; what a broken provider leaves behind is ended with the test."""
     yield tmp_path / "kills"
@@ -61,6 +55,7 @@ async def tried(folder: Path, fault: str, cell: str) -> Verdict:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
     ("fault", "cell", "promise"),
     [
