@@ -34,11 +34,10 @@ plays every case; do not edit. The drawings of the same tables: [task](diagrams/
 
 A case is one input in one situation: it has to take exactly these rows, and to order and note exactly what it says. A row
 is bent to every other state, too, and its case has to notice (`test_no_destination_can_change_unnoticed`). A row without a
-case fails the build, and one that an earlier row hides is refused at import. To play one, give its table and its row:
+case fails the build, and one that an earlier row hides is refused at import.
 
-```sh
-.venv/bin/python -m pytest "{TEST}[tab: open: new -> pending_provision]"
-```
+The test of a row is `{TEST}`, with table and row in brackets:
+`[tab: open: new -> pending_provision]`.
 """
 
 
