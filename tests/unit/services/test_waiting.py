@@ -20,7 +20,7 @@ from taskdock.services.sandboxes import until
 from taskdock.services.stepping import Decision
 from taskdock.services.tools import Tools
 from taskdock.testing.virtual_time import EPOCH
-from unit.services.bench import MINUTE, Bench, hang
+from unit.services.bench import HOUR, MINUTE, Bench, hang
 from unit.services.scripted import BOX, Scripted, scripted_links
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,8 @@ async def wait(provider: Slow) -> list[str]:
         said.append(sentence)
 
     port: Any = provider
-    await until(port, await provider.observe(REF), (Phase.RUNNING,), say)
+    with anyio.fail_after(HOUR):
+        await until(port, await provider.observe(REF), (Phase.RUNNING,), say)
     return said
 
 
