@@ -88,7 +88,7 @@ async def test_one_that_fails_on_its_way_is_an_error_then() -> None:
 
 
 async def test_progress_is_written_twice_a_second(bench: Bench) -> None:
-    """Of a sentence every hundredth of a second, for a minute, one in half a second is kept, the first among them."""
+    """Of a sentence every hundredth of a second, for ten seconds, one in half a second is kept, the first among them."""
     task = await bench.task()
     kept: list[tuple[float, str]] = []
 
@@ -99,8 +99,8 @@ async def test_progress_is_written_twice_a_second(bench: Bench) -> None:
             kept.append((anyio.current_time(), said))
 
     async def tell(_body: Body, execution: Execution) -> Value:
-        for number in range(6_000):
-            await execution.progress(f"{number} of 6000")
+        for number in range(1_000):
+            await execution.progress(f"{number} of 1000")
             await anyio.sleep(0.01)
         return inputs.SandboxReady(adopted=False)
 
@@ -108,8 +108,8 @@ async def test_progress_is_written_twice_a_second(bench: Bench) -> None:
     bench.goes_well(CreateSandbox=tell, EnsureAgent=hang)
     async with bench.running():
         await bench.begun(EnsureAgent)
-    assert kept[0] == (0.0, "0 of 6000")
-    assert len(kept) == pytest.approx(2 * MINUTE, abs=4)
+    assert kept[0] == (0.0, "0 of 1000")
+    assert len(kept) == pytest.approx(20, abs=2)
     assert min(later - earlier for (earlier, _), (later, _) in pairwise(kept)) >= 0.5
     assert bench.ran(CreateSandbox) == [0]
 
