@@ -70,6 +70,7 @@ class World:
             namer=none,
             fallback_namer=none,
             links=none,
+            carrier=none,
         )
 
 

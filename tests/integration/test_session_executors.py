@@ -105,6 +105,7 @@ class Bench:
             namer=cast("Any", None),
             fallback_namer=cast("Any", None),
             links=links,
+            carrier=cast("Any", None),
         )
         return cast("Tools", tools)
 

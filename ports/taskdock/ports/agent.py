@@ -206,7 +206,10 @@ class AgentGateway(Protocol):
     def attach(
         self, endpoint: Endpoint, conversation: Conversation
     ) -> AbstractAsyncContextManager[AgentStream]:
-        """Follow the conversation's events; several readers may. `Unreachable` when it does not exist there."""
+        """Follow the conversation's events; several readers may. `Unreachable` when it does not exist there.
+
+        Opens, or raises `Transient`, within minutes: nobody else bounds it.
+        """
         ...
 
     async def prompt(

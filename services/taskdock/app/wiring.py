@@ -19,13 +19,14 @@ from taskdock.adapters.naming.chat import ChatNamer
 from taskdock.adapters.naming.heuristic import HeuristicNamer
 from taskdock.adapters.seat.unix import UnixSeat
 from taskdock.adapters.store.sqlite.store import SqliteStore
-from taskdock.app.background import Background, Work
 from taskdock.app.config import Config, home_folder
 from taskdock.app.config_file import load_config, load_home
 from taskdock.app.local import local_site
 from taskdock.core.errors import InvalidCommand, Unreachable
 from taskdock.ports.clock import Clock
+from taskdock.services.background import Background, Work
 from taskdock.services.capacity import Capacity
+from taskdock.services.carrier import BundleCarrier
 from taskdock.services.dock import Dock
 from taskdock.services.feed import Hub
 from taskdock.services.links import Links
@@ -130,6 +131,7 @@ def _tools(dock: Dock, outside: Outside) -> Tools:
         namer=outside.namer,
         fallback_namer=outside.fallback_namer,
         links=links,
+        carrier=BundleCarrier(outside.clones),
     )
 
 

@@ -45,6 +45,7 @@ SERVICE = "sandbox-agent"
 _REATTACH_MAX = 4
 """How often a broken connection is made again before the session counts as lost."""
 _REATTACH_PAUSE_SECONDS = 0.1
+_ENDPOINT_SECONDS_MAX = 30.0
 _TELL_PAUSE_SECONDS_MAX = 5.0
 _OVER = (ERROR_TASK, ERROR_SESSION, CLOSED)
 _LOG = logging.getLogger(__name__)
@@ -253,7 +254,11 @@ class Links:
         """Attach and take events until the agent is gone; says how it went."""
         followed = link.followed
         site = self.sites.of(followed.sandbox)
-        endpoint = await site.access.endpoint(ref_of(followed.sandbox), SERVICE)
+        try:
+            with anyio.fail_after(_ENDPOINT_SECONDS_MAX):
+                endpoint = await site.access.endpoint(ref_of(followed.sandbox), SERVICE)
+        except TimeoutError as error:
+            raise Transient("its provider does not say where the agent answers") from error
         conversation = conversation_of(followed.sandbox, followed.tab_id, followed.session, followed.agent)
         async with self.gateway.attach(endpoint, conversation) as stream:
             if stream.agent_process != link.source:

@@ -12,6 +12,7 @@ from taskdock.ports.clock import Clock
 from taskdock.ports.clone import CloneStore
 from taskdock.ports.naming import Namer
 from taskdock.ports.store import Reads, Store
+from taskdock.services.carrier import Carrier
 from taskdock.services.links import Links
 from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
@@ -37,3 +38,4 @@ class Tools(Outside):
     reads: Reads
     clock: Clock
     links: Links
+    carrier: Carrier

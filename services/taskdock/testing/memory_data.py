@@ -1,13 +1,14 @@
 """Memory data: what a store in memory holds, as a file would hold it: encoded.
 
 Owns: `MemoryData` and its rows.
-Never: a record that did not go through the codec; what comes out is decoded anew, so nothing is shared by accident.
+Never: a record that did not go through the codec.
 Reads as: memory_store.py, memory_reads.py, memory_queue.py, memory_upkeep.py -> this.
 """
 
 import secrets
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from attrs import field, frozen, mutable
@@ -34,6 +35,13 @@ KINDS: dict[str, type[Any]] = {
 """What the feed calls each kind of record."""
 
 _RecordT = TypeVar("_RecordT", bound=Record)
+_DECODED_MAX = 20_000
+
+
+@lru_cache(_DECODED_MAX)
+def _decoded(kind: type[Any], text: str) -> Any:  # noqa: ANN401 - the kind says what it is
+    """A text decoded once: records are immutable all the way down, so it may be handed out twice."""
+    return decode(kind, text)
 
 
 @frozen
@@ -56,8 +64,8 @@ class Row:
 
     @property
     def record(self) -> Any:  # noqa: ANN401 - its kind says what it is
-        """The record, decoded anew."""
-        return decode(KINDS[self.kind], self.text)
+        """The record, as its text says."""
+        return _decoded(KINDS[self.kind], self.text)
 
 
 @mutable
@@ -69,8 +77,9 @@ class Lying:
 
     @property
     def intent(self) -> Intent:
-        """The intent, decoded anew."""
-        return decode(Intent, self.text)
+        """The intent, as its text says."""
+        intent: Intent = _decoded(Intent, self.text)
+        return intent
 
 
 @frozen

@@ -192,7 +192,9 @@ class Bench:
 
     def tools(self) -> Tools:
         """What executors work with: none of theirs is asked here but the clock and the store."""
-        outside: Any = dict.fromkeys(("sites", "gateway", "clones", "namer", "fallback_namer", "links"))
+        outside: Any = dict.fromkeys(
+            ("sites", "gateway", "clones", "namer", "fallback_namer", "links", "carrier")
+        )
         return Tools(stepper=self.stepper, store=self.store, reads=self.store, clock=self.clock, **outside)
 
     def next_process(self) -> "Bench":

@@ -2,13 +2,12 @@
 
 Owns: the executor of `CreateSandbox`.
 Never: a second sandbox; the name was chosen before the first call and is ensured again after every doubt.
-Reads as: scheduler -> `create_sandbox` -> provider, clone, access -> SandboxReady.
+Reads as: scheduler -> `create_sandbox` -> provider, carrier -> SandboxReady.
 """
 
 from taskdock.core.inputs import SandboxReady
 from taskdock.core.intents import CreateSandbox
 from taskdock.ports.sandbox import Phase
-from taskdock.services.checkout import check_out
 from taskdock.services.execution import Execution
 from taskdock.services.sandboxes import mark_of, ref_of, spec_of, until
 from taskdock.services.tools import Tools
@@ -27,10 +26,6 @@ async def create_sandbox(body: CreateSandbox, execution: Execution, tools: Tools
         seen = await site.provider.start(ref, body.sandbox.owner)
         await until(site.provider, seen, (Phase.RUNNING,), execution.progress)
     await execution.progress("checking out the code")
-    checkout = await tools.clones.checkout(body.repo_id, body.sandbox.task_id, body.base)
-    try:
-        await check_out(site.access, ref, checkout, body.branch)
-    finally:
-        checkout.bundle.unlink(missing_ok=True)
+    await tools.carrier.carry_in(site.access, body)
     # A run before this one may have made it anew, and died before it could say so: then it is adopted, and is another one.
     return SandboxReady(adopted=before.phase is not Phase.ABSENT, mark=mark_of(seen))

@@ -12,11 +12,14 @@ from taskdock.services.execution import Execution
 from taskdock.services.sandboxes import ref_of, until
 from taskdock.services.tools import Tools
 
+_DOES_NOT_RUN = (Phase.STOPPED, Phase.ABSENT, Phase.FAILED)
+"""Also one that failed: what it had to give was collected, or given up, before; a resume looks at it and replaces it."""
+
 
 async def stop_sandbox(body: StopSandbox, execution: Execution, tools: Tools) -> SandboxStopped:
     """Ask for the stop and wait until it is seen; what is not there does not run either."""
     provider = tools.sites.of(body.sandbox).provider
     seen = await provider.stop(ref_of(body.sandbox), body.sandbox.owner)
-    seen = await until(provider, seen, (Phase.STOPPED, Phase.ABSENT), execution.progress)
+    seen = await until(provider, seen, _DOES_NOT_RUN, execution.progress)
     window = provider.capabilities.create_window_seconds
     return SandboxStopped(seen.read_at, window, is_absent=seen.phase is Phase.ABSENT)

@@ -1,0 +1,12 @@
+"""Simulation: a whole Taskdock in one thread and in no time, with everything that can go wrong going wrong.
+
+Owns: the simulated world, its faults, the scripts that drive it, and the invariants that it is held against.
+Never: I/O, a thread, real time, a random number that its seed does not decide; a twin of what it tests: request path,
+    scheduler, executors, links, reaper and core are the ones that run in production.
+Reads as: a test, `python -m taskdock.testing.simulation` or a property-based test -> World -> the real services on simulated ports.
+
+    world = World(seed=1)
+    world.apply(Act("create_task"))
+    world.settle()
+    world.close()
+"""

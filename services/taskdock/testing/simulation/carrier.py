@@ -1,0 +1,117 @@
+"""Carrier: clones, and what is carried between them and checkouts, as one simulated process does it.
+
+Owns: `SimulatedClones`, `SimulatedCarrier`, `SimulatedNamer`.
+Never: a carrying in one instant: bundling and taking in are two calls, and a process can die between them.
+Reads as: executors -> this -> Calls -> code.py, boxes.py.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from attrs import mutable
+
+from taskdock.core.errors import Permanent
+from taskdock.core.inputs import WorkCollected
+from taskdock.core.intents import CollectWork, CreateSandbox
+from taskdock.ports.clone import Checkout, Cloned, TakenIn
+from taskdock.ports.naming import NameProposal, NameRequest
+from taskdock.ports.sandbox import SandboxAccess
+from taskdock.services.sandboxes import ref_of
+from taskdock.testing.simulation.boxes import Boxes
+from taskdock.testing.simulation.calls import Calls
+from taskdock.testing.simulation.code import TRUNK, TRUNK_HEAD, Clones, State, Tree
+
+
+@mutable(eq=False)
+class SimulatedClones:
+    """Implements `CloneStore` as far as the services above the carrier use it. There are no bundles."""
+
+    clones: Clones
+    calls: Calls
+
+    async def clone(self, repo_id: str, remote: str, progress: Callable[[str], Awaitable[None]]) -> Cloned:
+        """Make the clone."""
+        await progress("Receiving objects")
+        return Cloned(
+            TRUNK, await self.calls.make("clones.clone", lambda: self.clones.clone(repo_id, remote))
+        )
+
+    async def branch_heads(self, repo_id: str) -> dict[str, str]:
+        """What it knows."""
+        return await self.calls.make(
+            "clones.branch_heads", lambda: dict(self.clones.branches.get(repo_id, {}))
+        )
+
+    async def checkout(self, repo_id: str, task_id: str, base: str) -> Checkout:
+        """Nothing is bundled here."""
+        raise NotImplementedError(f"the simulated carrier needs no bundle of {repo_id} {task_id} {base}")
+
+    async def take_in(
+        self, repo_id: str, task_id: str, generation: int, branch: str, bundle: Path | None
+    ) -> TakenIn:
+        """Nothing is bundled here."""
+        raise NotImplementedError(f"there are no bundles: {repo_id} {task_id} {generation} {branch} {bundle}")
+
+    async def known_heads(self, repo_id: str, task_id: str) -> tuple[str, ...]:
+        """Nothing is bundled here."""
+        raise NotImplementedError(f"the simulated carrier needs no heads of {repo_id} {task_id}")
+
+    def path(self, repo_id: str) -> Path:
+        """Where it would be."""
+        return Path("/simulated") / repo_id
+
+
+@mutable(eq=False)
+class SimulatedCarrier:
+    """Implements `Carrier` on simulated checkouts."""
+
+    boxes: Boxes
+    clones: Clones
+    calls: Calls
+
+    async def carry_in(self, access: SandboxAccess, body: CreateSandbox) -> None:
+        """Make the checkout, unless it is there."""
+        del access
+        ref = ref_of(body.sandbox)
+        start = await self.calls.make(
+            "clones.checkout", lambda: self.clones.start_of(body.repo_id, body.sandbox.task_id, body.base)
+        )
+
+        def fill() -> None:
+            box = self.boxes.running(ref)
+            if box.tree is None:
+                box.tree = Tree(start, body.branch)
+
+        await self.calls.make("access.exec", fill)
+
+    async def carry_out(self, access: SandboxAccess, body: CollectWork) -> WorkCollected:
+        """Bundle how the checkout stands, and take it in."""
+        del access
+        ref, task_id = ref_of(body.sandbox), body.sandbox.task_id
+
+        def bundle() -> State:
+            tree = self.boxes.running(ref).tree
+            if tree is None:
+                raise Permanent("the checkout in the sandbox has no git repository any more")
+            return tree.state
+
+        state = await self.calls.make("access.get_file", bundle)
+        kept = await self.calls.make(
+            "clones.take_in", lambda: self.clones.take_in(body.repo_id, task_id, body.branch, state)
+        )
+        assert kept.newest is not None
+        head = None if kept.newest.head == TRUNK_HEAD else kept.newest.head
+        return WorkCollected(head, branch_moved=True, kept=len(state.uncommitted))
+
+
+@mutable(eq=False)
+class SimulatedNamer:
+    """Implements `Namer`: names everything after the first word of its prompt."""
+
+    calls: Calls
+    id: str = "simulated"
+
+    async def propose(self, request: NameRequest) -> NameProposal:
+        """A title and a slug, the same for many tasks."""
+        word = next((one for one in request.prompt.lower().split() if one.isalpha()), "task")
+        return await self.calls.make(f"namer.{self.id}", lambda: NameProposal(word.title(), word))

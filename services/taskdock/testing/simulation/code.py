@@ -1,0 +1,86 @@
+"""Code: what git keeps, in the simplest form in which it can be lost: edits, with a commit or without.
+
+Owns: `Tree` (a checkout), `Clones` (the service's side).
+Never: an edit that vanishes by itself.
+Reads as: agents.py edits and commits; carrier.py carries between the two.
+"""
+
+from attrs import evolve, field, frozen, mutable
+
+from taskdock.core.errors import Permanent
+
+TRUNK = "main"
+TRUNK_HEAD = "0" * 40
+
+
+@frozen
+class State:
+    """How a checkout stands: its newest commit, the edits in commits, and those in none."""
+
+    head: str = TRUNK_HEAD
+    committed: frozenset[str] = frozenset()
+    uncommitted: frozenset[str] = frozenset()
+
+    @property
+    def edits(self) -> frozenset[str]:
+        """All of them."""
+        return self.committed | self.uncommitted
+
+
+@mutable(eq=False)
+class Tree:
+    """A checkout in a sandbox."""
+
+    state: State
+    branch: str
+
+    def edit(self, name: str) -> None:
+        """Change a file."""
+        self.state = evolve(self.state, uncommitted=self.state.uncommitted | {name})
+
+    def commit(self, name: str) -> None:
+        """Put every edit into a commit."""
+        self.state = State(name, self.state.edits)
+
+
+@mutable(eq=False)
+class Kept:
+    """What the clone has of one task."""
+
+    newest: State | None = None
+    edits: frozenset[str] = frozenset()
+    """Every edit that is under one of the task's own refs."""
+
+
+@mutable(eq=False)
+class Clones:
+    """The service's clones, with the branches of their remotes."""
+
+    branches: dict[str, dict[str, str]] = field(factory=dict)
+    """By repo: the branches that it knows, and their heads."""
+    kept: dict[str, Kept] = field(factory=dict)
+    """By task."""
+
+    def clone(self, repo_id: str, remote: str) -> str:
+        """Make a clone, or find it; trunk's head."""
+        if "missing" in remote:
+            raise Permanent(f"There is no repository at {remote}.")
+        self.branches.setdefault(repo_id, {TRUNK: TRUNK_HEAD})
+        return TRUNK_HEAD
+
+    def start_of(self, repo_id: str, task_id: str, base: str) -> State:
+        """Where a task stands: at its newest work, else at its base."""
+        heads = self.branches.get(repo_id, {})
+        if base not in heads:
+            raise Permanent(f"The clone has no branch {base!r}.")
+        kept = self.kept.setdefault(task_id, Kept())
+        return kept.newest or State(heads[base])
+
+    def take_in(self, repo_id: str, task_id: str, branch: str, state: State) -> Kept:
+        """Keep how a checkout stands; what was kept before stays, too."""
+        kept = self.kept.setdefault(task_id, Kept())
+        kept.newest = state
+        kept.edits |= state.edits
+        if state.head != TRUNK_HEAD:
+            self.branches.setdefault(repo_id, {})[branch] = state.head
+        return kept

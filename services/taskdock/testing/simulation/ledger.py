@@ -1,0 +1,34 @@
+"""Ledger: what a client was told, to hold Taskdock to it.
+
+Owns: `Ledger`, `Sent`.
+Never: what is only in the store; who was not answered was promised nothing.
+Reads as: client.py writes -> invariants read.
+"""
+
+from attrs import field, mutable
+
+
+@mutable
+class Sent:
+    """A message that was accepted."""
+
+    id: str
+    task_id: str
+    tab_id: str
+    text: str
+    withdrawn: bool = False
+    may_be: set[str] = field(factory=set)
+    """Texts of edits that were not answered."""
+
+
+@mutable
+class Ledger:
+    """One client's notes."""
+
+    tasks: list[str] = field(factory=list)
+    """In the order of making; those whose answer was lost are found and added when everything rests."""
+    messages: dict[str, Sent] = field(factory=dict)
+    killed: set[str] = field(factory=set)
+    unanswered: int = 0
+    """How many requests ended without an answer, and were not sent again."""
+    rejected: dict[str, int] = field(factory=dict)

@@ -1,0 +1,96 @@
+"""Nature: what is outside of every process and outlives it: time, sandboxes, agents, clones, and a record of what happened.
+
+Owns: `Nature`, `Profile`.
+Never: a rule of Taskdock's; it does what it is asked as a provider, an agent or git does.
+Reads as: the simulated ports -> this -> boxes.py, agents.py, code.py.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+from traceback import format_exception
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen, mutable
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@frozen
+class Profile:
+    """A kind of provider: how long a create takes at most, how late one may land, what a stop keeps."""
+
+    id: str
+    create_seconds_max: float
+    create_window_seconds: float
+    stop_keeps_files: bool
+
+
+PROFILES = (
+    Profile("near", 0.0, 0.0, stop_keeps_files=True),
+    Profile("far", 20.0, 60.0, stop_keeps_files=True),
+    Profile("bare", 2.0, 10.0, stop_keeps_files=False),
+)
+"""A provider on this machine, a cloud, and one whose sandboxes lose their files with a stop."""
+
+
+@mutable(eq=False)
+class Nature:
+    """One world's outside."""
+
+    seed: int
+    loop: "AbstractEventLoop"
+    jumped: timedelta = timedelta()
+    """How far the wall clock was set."""
+    ids: int = 0
+    timeline: list[tuple[float, str]] = field(factory=list)
+    """What happened, in order: virtual seconds, and a sentence."""
+    received: Counter[str] = field(factory=Counter)
+    """How often an agent got each message."""
+    work: dict[str, dict[str, str]] = field(factory=dict)
+    """By task: the edits that were there when a turn ended, and which message each belongs to."""
+    violations: list[str] = field(factory=list)
+    """What was seen at once to break an invariant; its number in brackets begins the sentence."""
+    on_change: Callable[[], None] = field(default=lambda: None)
+    """Called after a sandbox came or went by itself."""
+
+    @property
+    def seconds(self) -> float:
+        """Virtual seconds since the beginning."""
+        return self.loop.time()
+
+    def now(self) -> datetime:
+        """The wall clock, as every process reads it."""
+        return EPOCH + timedelta(seconds=self.loop.time()) + self.jumped
+
+    def new_id(self, kind: str) -> str:
+        """A fresh id, in the order of making."""
+        self.ids += 1
+        return f"{kind}-{self.ids:020d}"
+
+    def dice(self, *names: object) -> Random:
+        """Dice for one purpose: what they show depends on nothing but the seed and the purpose."""
+        return Random(f"{self.seed}/{'/'.join(map(str, names))}")  # noqa: S311 - a simulation needs no secrets
+
+    def later(self, seconds: float, what: Callable[[], None]) -> None:
+        """Let something happen in a while."""
+        self.loop.call_later(seconds, what)
+
+    def broken(self, sentence: str) -> None:
+        """Write down that an invariant does not hold."""
+        self.tell(f"VIOLATION {sentence}")
+        self.violations.append(sentence)
+
+    def crashed(self, process: int, error: BaseException, *, is_alive: bool) -> None:
+        """A process ended by itself, which none ever does."""
+        words = "ended by itself" if is_alive else "did something else than dying"
+        lines = "".join(format_exception(error))
+        self.broken(f"(0) process {process} {words}: {lines}")
+
+    def tell(self, sentence: str) -> None:
+        """Write down what happened."""
+        self.timeline.append((self.loop.time(), sentence))

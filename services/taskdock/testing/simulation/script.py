@@ -1,0 +1,78 @@
+"""Script: what is done to a simulated world, act by act: commands, faults, and the passing of time.
+
+Owns: `Act`, `Script`, and how both are written as text.
+Never: a name that only one run knows; acts choose among what there is by number, so they fit any world.
+Reads as: seeds, rules and replays make one -> World applies it.
+"""
+
+from collections.abc import Iterable, Iterator
+from random import Random
+
+from attrs import frozen
+
+PAUSES_SECONDS = (0.0, 0.01, 0.2, 2.0, 15.0, 120.0, 1800.0)
+"""How long a world goes on by itself after an act."""
+_PAUSE_WEIGHTS = (6, 8, 8, 8, 6, 4, 1)
+NUMBERS = 64
+"""Acts choose by numbers below this."""
+
+
+@frozen
+class Act:
+    """One act: what it is, and numbers that choose whom it meets, how, and the pause after it."""
+
+    name: str
+    task: int = 0
+    tab: int = 0
+    how: int = 0
+    pause: int = 2
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long the world goes on by itself after it."""
+        return PAUSES_SECONDS[self.pause % len(PAUSES_SECONDS)]
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.task}:{self.tab}:{self.how}:{self.pause}"
+
+
+@frozen
+class Script:
+    """A seed, which decides what nature does by itself, and the acts."""
+
+    seed: int
+    acts: tuple[Act, ...]
+
+    def __str__(self) -> str:
+        """One word for a command line."""
+        return ",".join((str(self.seed), *map(str, self.acts)))
+
+    @classmethod
+    def parse(cls, text: str) -> "Script":
+        """What `str` wrote; ValueError for anything else."""
+        seed, *acts = text.strip().split(",")
+        return cls(int(seed), tuple(_parsed(act) for act in acts))
+
+    @classmethod
+    def from_seed(cls, seed: int, length: int, weights: dict[str, int]) -> "Script":
+        """The acts that a seed stands for."""
+        dice = Random(f"script/{seed}")  # noqa: S311 - a simulation needs no secrets
+        return cls(seed, tuple(_rolled(dice, length, weights)))
+
+
+def _parsed(text: str) -> Act:
+    name, *numbers = text.split(":")
+    task, tab, how, pause = map(int, numbers)
+    return Act(name, task, tab, how, pause)
+
+
+def _rolled(dice: Random, length: int, weights: dict[str, int]) -> Iterable[Act]:
+    names = dice.choices(list(weights), list(weights.values()), k=length)
+    pauses = dice.choices(range(len(PAUSES_SECONDS)), _PAUSE_WEIGHTS, k=length)
+    for name, pause in zip(names, pauses, strict=True):
+        yield Act(name, dice.randrange(NUMBERS), dice.randrange(NUMBERS), dice.randrange(NUMBERS), pause)
+
+
+def names(script: Script) -> Iterator[str]:
+    """What is done, in order."""
+    return (act.name for act in script.acts)
