@@ -131,6 +131,7 @@ def tools_of(scripted: Scripted) -> Tools:
         clones=nobody,
         namer=nobody,
         fallback_namer=nobody,
+        carrier=nobody,
     )
 
 
