@@ -67,8 +67,9 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-diagrams: setup ## draw docs/diagrams anew from the machines in the core
+diagrams: setup ## draw docs/diagrams anew from the machines in the core, and docs/transitions.md from their tests
 	$(BIN)/python tools/diagrams.py
+	$(BIN)/python tools/row_cases.py
 
 lock: setup ## write the locks anew; make lock LOCK=--upgrade moves them to the newest versions
 	$(BIN)/python tools/lock.py $(LOCK)
