@@ -47,6 +47,7 @@ ROWS = (
     Row("cancel", RUNNING, "=", then="ask_to_end"),
     Row("job_ended", RUNNING, CANCELLED, when="was_cancelled", then="take_end"),
     Row("job_ended", RUNNING, ERROR, when="did_fail", then="take_end"),
+    Row("job_ended", RUNNING, ERROR, when="ran_late", then="take_end"),
     Row("job_ended", RUNNING, COMPLETED, then="take_end"),
     Row("failed", RUNNING, "=", when="may_try_again", then="note_failed_attempt"),
     Row("failed", RUNNING, "=", when="must_be_settled", then="settle_after_deadline"),
@@ -154,6 +155,11 @@ class JobCursor:
         return self._end().failure is not None
 
     @guard
+    def ran_late(self) -> bool:
+        """It was settled because it ran out of time, and nobody cancelled it."""
+        return self.job.settles and not self.job.cancel_asked
+
+    @guard
     def may_try_again(self) -> bool:
         """The failure may pass, and attempts and deadline allow one more run."""
         return self._draft.next_attempt_at(self._intent, self._failed) is not None
@@ -195,7 +201,7 @@ class JobCursor:
 
     def _late(self) -> JobFailure | None:
         """A run that settled a job which nobody cancelled: the job had run out of time."""
-        if not self.job.settles or self.job.cancel_asked:
+        if not self.ran_late():
             return None
         return JobFailure(JobErrorKind.TIMEOUT, "It took longer than it may.", "Ask for it again.")
 

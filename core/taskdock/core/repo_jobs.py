@@ -61,6 +61,7 @@ def _check_undo(repo: Repo, command: inputs.RequestJob) -> None:
     if command.kind is JobKind.UNDO and command.undo_of not in repo.undoable:
         raise Conflict(
             f"The job {command.undo_of!r} cannot be undone: it changed nothing, was undone, or is too long ago.",
+            status=repo.status.value,
             record_id=command.undo_of or "",
         )
 
