@@ -2,16 +2,16 @@
 
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import FailureClass
-from taskdock.core.job_record import JobErrorKind, JobFailure, JobKind, JobResult, Moved
+from taskdock.core.job_record import BranchSeen, JobErrorKind, JobFailure, JobKind, JobResult, Moved
 from unit.core.givens_repo import cloned, cloning
 from unit.core.shelf import repo_given
-from unit.core.story import JOB, PERMANENT, RepoStory
+from unit.core.story import JOB, PERMANENT, START, RepoStory
 
 CHANGED = JobResult(changed={"one": Moved("a1", "a2")})
 SYNC = inputs.RequestJob(JOB, JobKind.SYNC_REPO)
 RESTACK = inputs.RequestJob("job-2", JobKind.RESTACK_SUBTREE, branch="one", push=True, requested_by="ada")
 UNDO = inputs.RequestJob("job-3", JobKind.UNDO, undo_of=JOB)
-ENDED = inputs.JobEnded(CHANGED)
+ENDED = inputs.JobEnded(CHANGED, branches=(BranchSeen("one", "a2"),), trunk_head="c1", read_at=START)
 FAILED = inputs.JobEnded(JobResult(), JobFailure(JobErrorKind.CONFLICT, "every branch is in conflict"))
 
 
