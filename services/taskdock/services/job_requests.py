@@ -94,7 +94,7 @@ class JobRequests(RepoRequests):
     async def _submit(
         self, command: inputs.RequestJob, repo_id: str, key: str | None, workspace: str
     ) -> JobReceipt:
-        asked = {
+        asked: dict[str, object] = {
             "repo": repo_id,
             "kind": command.kind.value,
             "branch": command.branch,

@@ -7,12 +7,12 @@ from unit.core.givens_repo import cloned, cloning
 from unit.core.shelf import repo_given
 from unit.core.story import JOB, PERMANENT, START, RepoStory
 
-CHANGED = JobResult(changed={"one": Moved("a1", "a2")})
+JOB_CHANGED = JobResult(changed={"one": Moved("a1", "a2")})
 SYNC = inputs.RequestJob(JOB, JobKind.SYNC_REPO)
 RESTACK = inputs.RequestJob("job-2", JobKind.RESTACK_SUBTREE, branch="one", push=True, requested_by="ada")
 UNDO = inputs.RequestJob("job-3", JobKind.UNDO, undo_of=JOB)
-ENDED = inputs.JobEnded(CHANGED, branches=(BranchSeen("one", "a2"),), trunk_head="c1", read_at=START)
-FAILED = inputs.JobEnded(JobResult(), JobFailure(JobErrorKind.CONFLICT, "every branch is in conflict"))
+JOB_ENDED = inputs.JobEnded(JOB_CHANGED, branches=(BranchSeen("one", "a2"),), trunk_head="c1", read_at=START)
+JOB_FAILED = inputs.JobEnded(JobResult(), JobFailure(JobErrorKind.CONFLICT, "every branch is in conflict"))
 
 
 @repo_given
@@ -61,7 +61,7 @@ def job_is_settled_after_deadline() -> RepoStory:
 def job_completed() -> RepoStory:
     """A job moved a branch."""
     story = job_runs()
-    story.succeed(intents.RunRepoJob, ENDED)
+    story.succeed(intents.RunRepoJob, JOB_ENDED)
     return story
 
 
@@ -69,7 +69,7 @@ def job_completed() -> RepoStory:
 def job_failed() -> RepoStory:
     """A job could not do anything."""
     story = job_runs()
-    story.succeed(intents.RunRepoJob, FAILED)
+    story.succeed(intents.RunRepoJob, JOB_FAILED)
     return story
 
 
@@ -77,7 +77,7 @@ def job_failed() -> RepoStory:
 def job_was_cancelled() -> RepoStory:
     """A job was cancelled, and had moved a branch before."""
     story = job_is_settled_after_cancel()
-    story.succeed(intents.RunRepoJob, ENDED)
+    story.succeed(intents.RunRepoJob, JOB_ENDED)
     return story
 
 

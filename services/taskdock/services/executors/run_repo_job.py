@@ -7,7 +7,6 @@ Reads as: scheduler -> `run_repo_job` -> stack port -> JobEnded.
 
 from taskdock.core.inputs import JobEnded
 from taskdock.core.intents import RunRepoJob
-from taskdock.core.job import Job
 from taskdock.ports.stack import JobOrder
 from taskdock.services.execution import Execution
 from taskdock.services.tools import Tools
@@ -16,20 +15,7 @@ from taskdock.services.tools import Tools
 async def run_repo_job(body: RunRepoJob, execution: Execution, tools: Tools) -> JobEnded:
     """Do it, or go on where a crash left it; one that was cancelled, or that ran out of time, is only settled."""
     await execution.start()
-    order = await _order(body, tools)
-    if body.settles:
-        return await tools.stack.settle(order)
-    return await tools.stack.run(order, execution)
-
-
-async def _order(body: RunRepoJob, tools: Tools) -> JobOrder:
-    undone = None if body.undo_of is None else await tools.reads.record("job", body.undo_of)
-    changed = (
-        undone.record.result.changed
-        if undone is not None and isinstance(undone.record, Job) and undone.record.result is not None
-        else {}
-    )
-    return JobOrder(
+    order = JobOrder(
         job_id=body.job_id,
         repo_id=body.repo_id,
         kind=body.kind,
@@ -37,5 +23,6 @@ async def _order(body: RunRepoJob, tools: Tools) -> JobOrder:
         parent=body.parent,
         push=body.push,
         undo_of=body.undo_of,
-        undo=changed,
     )
+    end = await (tools.stack.settle(order) if body.settles else tools.stack.run(order, execution))
+    return JobEnded(end.result, end.failure, end.branches, end.trunk_head, end.read_at)

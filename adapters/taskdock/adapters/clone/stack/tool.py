@@ -27,7 +27,8 @@ INSTALL_HINT = (
 )
 LAST_GIT_SECONDS = 20.0
 
-_NAMES = (NAME, "gs")
+STACK_TOOLS = (NAME, "gs")
+"""What it may be called; `gs` may be another program."""
 _PROBE_SECONDS = 10.0
 _SAYS = re.compile(r"git-spice (?P<version>\S+)")
 _NUMBERS = re.compile(r"v?(\d+)\.(\d+)")
@@ -101,7 +102,7 @@ async def find(processes: GitProcesses, path: Path | None, search: str) -> tuple
 
 
 def _on(search: str) -> tuple[str, ...]:
-    found = (shutil.which(name, path=search) for name in _NAMES)
+    found = (shutil.which(name, path=search) for name in STACK_TOOLS)
     return tuple(path for path in found if path is not None)
 
 

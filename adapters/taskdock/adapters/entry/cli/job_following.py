@@ -102,7 +102,7 @@ def _ended(
     if not rows or rows[-1].started_at is None or rows[-1].status is not RowStatus.WORKING:
         return rows, ()
     last = evolve(rows[-1], status=status, ended_at=at, note=None)
-    line = Line(sayings.of_row(last.name, at - rows[-1].started_at, None), of_step=True)
+    line = Line(sayings.of_row(last.name, at - rows[-1].started_at, ""), of_step=True)
     return (*rows[:-1], last), (line,)
 
 
