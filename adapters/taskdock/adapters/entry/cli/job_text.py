@@ -26,7 +26,7 @@ def result_lines(job: Job) -> Iterator[str]:
     result = job.result
     if result is not None:
         for branch, moved in result.changed.items():
-            yield f"{branch}: {sayings.commit(moved.old) or 'new'} -> {sayings.commit(moved.new) or 'gone'}"
+            yield f"{branch}: {_commit(moved.old, 'new')} -> {_commit(moved.new, 'gone')}"
         for branch, files in result.conflicts.items():
             yield f"{branch}: conflict in {', '.join(files)}"
         for branch, reason in (*result.blocked.items(), *result.skipped.items()):
@@ -69,11 +69,11 @@ def branch_lines(view: BranchesView, now: datetime) -> list[str]:
     busy = {job.branch: f"{job.kind.value} {job.status.value}" for job in view.jobs if job.branch}
     rows = [
         (
-            "  " * branch.depth + branch.name,
+            "· " * (branch.depth - 1) + branch.name,
             sayings.commit(branch.head),
             f"+{branch.ahead} -{branch.behind}",
             f"{branch.files_changed} files +{branch.insertions} -{branch.deletions}",
-            _state(branch, busy.get(branch.name)),
+            _state(branch, busy.get(branch.name), view.repo.trunk),
         )
         for branch in seen.seen
     ]
@@ -82,12 +82,16 @@ def branch_lines(view: BranchesView, now: datetime) -> list[str]:
     return [*table, *running, f"As read {output.age(seen.read_at, now)} ago."]
 
 
-def _state(branch: BranchSeen, job: str | None) -> str:
+def _state(branch: BranchSeen, job: str | None, trunk: str | None) -> str:
     words = [
         job,
         "needs restack" if branch.needs_restack else None,
         "conflicts with trunk" if branch.conflicts_with_trunk else None,
         branch.pull_request,
-        None if branch.is_tracked or branch.parent else "in no stack",
+        None if branch.is_tracked or branch.name == trunk else "in no stack",
     ]
     return ", ".join(word for word in words if word) or "-"
+
+
+def _commit(head: str | None, otherwise: str) -> str:
+    return otherwise if head is None else sayings.commit(head)
