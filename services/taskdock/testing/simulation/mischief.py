@@ -140,7 +140,7 @@ class Mischief:
         except Died:
             return
         if applied.change.ignored is None:
-            self.world.outside.nature.broken(f"(5) an outcome was taken twice: {report}")
+            self.world.outside.nature.broken(5, f"an outcome was taken twice: {report}")
 
     def _box(self, act: Act) -> Box | None:
         boxes = list(self.world.outside.boxes.by_ref.values())

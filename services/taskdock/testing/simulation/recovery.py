@@ -54,7 +54,7 @@ class Recovery:
             await self._must(task.id, "kill", lambda dock, id_: dock.kill_task(id_, force=True), at.KILLED)
         if self.world.outside.boxes.by_ref:
             left = [ref.name for ref in self.world.outside.boxes.by_ref]
-            self.world.outside.nature.broken(f"(1) every task is killed, and there is {left}")
+            self.world.outside.nature.broken(1, f"every task is killed, and there is {left}")
 
     async def _must(self, task_id: str, name: str, call: Call, state: str | None) -> None:
         """Ask, wait, and compare with where it has to lead; None: anywhere but to an error.
@@ -73,9 +73,9 @@ class Recovery:
             task = self._now(task_id)
         if task.failure is not None:
             if not _may_stay(task):
-                nature.broken(f"(10) {name} of {task_id} fails, also after its ways out: {task.failure}")
+                nature.broken(10, f"{name} of {task_id} fails, also after its ways out: {task.failure}")
         elif state is not None and task.at != state and not self._may_be_elsewhere(task):
-            nature.broken(f"(10) {name} of {task_id} leads to {task.at}")
+            nature.broken(10, f"{name} of {task_id} leads to {task.at}")
 
     async def _asked(self, task_id: str, name: str, call: Call) -> bool:
         nature = self.world.outside.nature
@@ -85,9 +85,7 @@ class Recovery:
         except BranchTaken:
             return False
         except CommandRejected as refusal:
-            nature.broken(
-                f"(10) {name} of {task_id}, which is {self._now(task_id).at}, is refused: {refusal}"
-            )
+            nature.broken(10, f"{name} of {task_id}, which is {self._now(task_id).at}, is refused: {refusal}")
             return False
         await self.world.rest()
         return True

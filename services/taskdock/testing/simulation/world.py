@@ -16,12 +16,13 @@ from taskdock.core.intents import Figure, Figures
 from taskdock.ports.store import Commit
 from taskdock.services.dock import Dock
 from taskdock.testing.memory_data import MemoryData
-from taskdock.testing.simulation.boxes import Boxes
+from taskdock.testing.simulation.boxes import Box, Boxes
 from taskdock.testing.simulation.client import COMMANDS, Client
 from taskdock.testing.simulation.code import Clones
-from taskdock.testing.simulation.invariants import INVARIANTS, Invariant
+from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.invariants import INVARIANTS
 from taskdock.testing.simulation.mischief import MISCHIEF, Mischief
-from taskdock.testing.simulation.nature import Nature
+from taskdock.testing.simulation.nature import NUMBERS, Nature
 from taskdock.testing.simulation.process import OWNER, Outside, Process
 from taskdock.testing.simulation.recovery import Recovery
 from taskdock.testing.simulation.script import Act, Script
@@ -52,6 +53,8 @@ class World:
     invariants: tuple[type[Invariant], ...] = INVARIANTS
     recovers: bool = True
     """Whether the tenth invariant is held against it, too."""
+    numbers: frozenset[int] = NUMBERS
+    """Which invariants count, also those that are no class of `invariants`."""
     loop: VirtualLoop = field(factory=VirtualLoop, init=False)
     outside: Outside = field(init=False)
     client: Client = field(init=False)
@@ -62,12 +65,14 @@ class World:
     _mischief: Mischief = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        nature = Nature(self.seed, self.loop)
+        nature = Nature(self.seed, self.loop, numbers=self.numbers)
         self.outside = Outside(nature, Boxes(nature), Clones(), MemoryData(owner=OWNER), figures=figures())
         self.client = Client(nature, self.dock)
         self._mischief = Mischief(self)
         self._watching = [kind(self) for kind in self.invariants]
         nature.on_change = lambda: self._look(frozenset(self.outside.data.rows["task"]))
+        nature.on_received = self._received
+        self.outside.boxes.on_destroyed = self._destroyed
 
     @property
     def violations(self) -> list[str]:
@@ -154,6 +159,7 @@ class World:
         nature.tell("-- nothing goes wrong any more")
         await self.rest()
         for invariant in self._watching:
+            await invariant.look()
             invariant.at_rest()
         if self.recovers and not self.violations:
             await Recovery(self).ask()
@@ -170,7 +176,7 @@ class World:
                 return
             if nature.seconds > until:
                 left = [one.intent for one in self.outside.data.outbox.values()]
-                nature.broken(f"(9) nothing rests after {SETTLE_SECONDS_MAX:g} s: {left}")
+                nature.broken(9, f"nothing rests after {SETTLE_SECONDS_MAX:g} s: {left}")
                 return
 
     async def _close(self) -> None:
@@ -194,6 +200,14 @@ class World:
     def _look(self, boundaries: frozenset[str]) -> None:
         for invariant in self._watching:
             invariant.after_step(boundaries)
+
+    def _received(self, tab_id: str, message_id: str) -> None:
+        for invariant in self._watching:
+            invariant.on_received(tab_id, message_id)
+
+    def _destroyed(self, box: Box) -> None:
+        for invariant in self._watching:
+            invariant.on_destroyed(box)
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock."""
