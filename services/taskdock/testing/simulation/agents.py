@@ -133,29 +133,27 @@ class AgentProcess:
 
     def end(self, stop: StopReason) -> None:
         """End the turn, and remember what there was to lose."""
+        if stop is not StopReason.COMPLETED:
+            self._cut_short()
         request_id, self.request, self.asks = self.request, None, None
         assert request_id is not None
         tree = self.tree()
         if tree is not None:
             work = self.nature.work.setdefault(self.task_id, {})
             work |= {edit: request_id for edit in sorted(tree.state.edits) if edit not in work}
-        if stop is not StopReason.COMPLETED:
-            self._cut_short()
         self._emit(lambda number: Replied(number, request_id, stop, stop.value))
 
     def crash(self) -> None:
         """End by itself; its server goes on and tells."""
         if self.is_alive:
             self.nature.tell(f"{self.id} crashed")
-            if self.request is not None:
-                self._cut_short()
+            self._cut_short()
             self.is_alive, self.has_exited, self.request, self.asks = False, True, None, None
             self._emit(lambda number: AgentExited(number, "exit code 1"))
 
     def die(self) -> None:
         """End with its server."""
-        if self.request is not None:
-            self._cut_short()
+        self._cut_short()
         self.is_alive, self.request, self.asks = False, None, None
         self._wake()
 
@@ -165,8 +163,9 @@ class AgentProcess:
         self._wake()
 
     def _cut_short(self) -> None:
-        """A turn ends and did not complete: the tab's queue waits for its user from now on."""
-        self.nature.cut_short[self.conversation.tab_id] = self.nature.moment()
+        """Its turn, if there is one, ends and did not complete: the tab's queue waits for its user from now on."""
+        if self.request is not None:
+            self.nature.cut_short[self.conversation.tab_id] = (self.request, self.nature.moment())
 
     def replay(self) -> list[AgentEvent]:
         """What its server still has, with a gap for what it has not."""

@@ -8,6 +8,7 @@ Reads as: World -> this -> agents' logs, the client's ledger, the stored message
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from taskdock.core.history import HistoryKind
 from taskdock.core.intents import SendPrompt
 from taskdock.core.message import DELIVERED, DELIVERY_UNKNOWN, FAILED, QUEUED, WITHDRAWN, Message
 from taskdock.ports.store import Commit
@@ -26,6 +27,8 @@ class OnceDelivered(Invariant):
         super().__init__(world)
         self._started: set[str] = set()
         """Messages whose prompt may have been sent."""
+        self._ended: dict[str, int] = {}
+        """Messages whose turn is told to be over, and since which moment."""
 
     def on_commit(self, commit: Commit) -> None:
         """What nobody began to send cannot have been delivered in doubt."""
@@ -34,6 +37,9 @@ class OnceDelivered(Invariant):
                 lying = self.data.outbox.get(intent_id)
                 if lying is not None and isinstance(lying.intent.body, SendPrompt):
                     self._started.add(lying.intent.body.message_id)
+            for event in change.history:
+                if event.kind is HistoryKind.TURN_ENDED:
+                    self._ended[str(event.data["message"])] = self.outside.nature.moment()
             for record in change.records:
                 is_doubtful = isinstance(record, Message) and record.reason == DELIVERY_UNKNOWN
                 if is_doubtful and record.id not in self._started:
@@ -49,9 +55,9 @@ class OnceDelivered(Invariant):
         overtaken = [one.id for one in messages.values() if one.number < sent.number and one.at == QUEUED]
         if overtaken:
             self.broken(f"{message_id} is sent before {overtaken}")
-        ended = nature.cut_short.pop(tab_id, 0)
-        if ended > ledger.lifted.get(tab_id, 0):
-            self.broken(f"{message_id} is sent although a turn before it did not complete, and nobody asked")
+        before, moment = nature.cut_short.pop(tab_id, ("", 0))
+        if min(moment, self._ended.get(before, moment)) > ledger.lifted.get(tab_id, 0):
+            self.broken(f"{message_id} is sent, and nobody asked for it after the turn of {before} did not complete")
 
     def at_rest(self) -> None:
         """Compare with what the client was told, and with what the agents got."""

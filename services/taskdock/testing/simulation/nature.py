@@ -55,8 +55,8 @@ class Nature:
     """How often an agent got each message."""
     work: dict[str, dict[str, str]] = field(factory=dict)
     """By task: the edits that were there when a turn ended, and which message each belongs to."""
-    cut_short: dict[str, int] = field(factory=dict)
-    """By tab: the moment at which a turn ended in another way than being completed, until its agent gets the next message."""
+    cut_short: dict[str, tuple[str, int]] = field(factory=dict)
+    """By tab: the message whose turn ended last in another way than being completed, and the moment of that."""
     moments: int = 0
     violations: list[str] = field(factory=list)
     """What was found broken; the number of the invariant in brackets begins the sentence."""
