@@ -41,6 +41,9 @@ class Invariant:
     def on_destroyed(self, box: Box) -> None:
         """A provider destroys a sandbox because it is asked to, which is there until then."""
 
+    def in_calm(self) -> None:
+        """Nothing has gone wrong for a while; much may still be under way."""
+
     async def look(self) -> None:
         """Nothing is left to happen: ask a process what only a process can say, and judge afterwards."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from taskdock.core.errors import StoreError
 from taskdock.ports.sandbox import Phase
 from taskdock.testing.simulation.agents import AgentProcess
 from taskdock.testing.simulation.boxes import Box
@@ -137,7 +138,7 @@ class Mischief:
         dock = await self.world.dock()
         try:
             applied = await dock.stepper.apply(boundary, report)
-        except Died:
+        except (Died, StoreError):
             return
         if applied.change.ignored is None:
             self.world.outside.nature.broken(5, f"an outcome was taken twice: {report}")

@@ -6,8 +6,10 @@ Reads as: World.settle -> this -> client's dock -> Nature.broken.
 """
 
 from collections.abc import Awaitable, Callable
+from traceback import format_exception
 from typing import TYPE_CHECKING
 
+import anyio
 from attrs import frozen
 
 from taskdock.core import task_record as at
@@ -15,6 +17,7 @@ from taskdock.core.errors import BranchTaken, CommandRejected
 from taskdock.core.inputs import FailureClass
 from taskdock.core.task import Task
 from taskdock.services.dock import Dock
+from taskdock.testing.simulation.calls import REQUEST
 
 if TYPE_CHECKING:
     from taskdock.testing.simulation.world import World
@@ -80,13 +83,20 @@ class Recovery:
     async def _asked(self, task_id: str, name: str, call: Call) -> bool:
         nature = self.world.outside.nature
         nature.tell(f"-- {name} {task_id}")
+        dock = await self.world.dock()
+        token = REQUEST.set(anyio.get_current_task().id)
         try:
-            await call(await self.world.dock(), task_id)
+            await call(dock, task_id)
         except BranchTaken:
             return False
         except CommandRejected as refusal:
             nature.broken(10, f"{name} of {task_id}, which is {self._now(task_id).at}, is refused: {refusal}")
             return False
+        except Exception as error:  # noqa: BLE001 - told as a violation
+            nature.broken(0, f"{name} of {task_id} came out as no answer: {''.join(format_exception(error))}")
+            return False
+        finally:
+            REQUEST.reset(token)
         await self.world.rest()
         return True
 

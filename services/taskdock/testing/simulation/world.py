@@ -34,6 +34,8 @@ ACTS: dict[str, int] = COMMANDS | MISCHIEF
 """Every act, and how often it is chosen."""
 TURN_SECONDS_MAX = 1800.0
 SETTLE_SECONDS_MAX = 6 * 3600.0
+CALM_SECONDS = 180.0
+"""So long after the last fault every link is made anew, and has told what it has to tell."""
 _QUIET_SECONDS = 60.0
 """So long nothing is committed before a world counts as being at rest: what is lost is noticed within that time."""
 
@@ -61,6 +63,8 @@ class World:
     processes: list[Process] = field(factory=list, init=False)
     steps: int = field(default=0, init=False)
     """How many commits were made."""
+    overlaps: bool = field(default=False, init=False)
+    """Whether two schedulers worked at once since the world last rested."""
     _watching: list[Invariant] = field(factory=list, init=False)
     _mischief: Mischief = field(init=False)
 
@@ -134,6 +138,7 @@ class World:
 
     def start(self, *, believes: bool = False) -> Process:
         """Start a process."""
+        self.overlaps |= believes
         process = Process(self.outside, len(self.processes) + 1, self._committed, believes)
         self.processes.append(process)
         process.start()
@@ -154,9 +159,14 @@ class World:
         self.outside.lies.phases.clear()
         for process in self.processes:
             process.calls.dies_at = None
-            if process.believes:
+            # What two who scheduled at once have left is healed by the next one to start, at the latest.
+            if self.overlaps:
                 process.kill()
         nature.tell("-- nothing goes wrong any more")
+        await self.process()
+        await asyncio.sleep(CALM_SECONDS)
+        for invariant in self._watching:
+            invariant.in_calm()
         await self.rest()
         for invariant in self._watching:
             await invariant.look()
@@ -173,6 +183,7 @@ class World:
             before = self.steps
             await asyncio.sleep(_QUIET_SECONDS)
             if not self.outside.data.outbox and before == self.steps:
+                self.overlaps = any(one.believes and not one.is_over for one in self.processes)
                 return
             if nature.seconds > until:
                 left = [one.intent for one in self.outside.data.outbox.values()]
