@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from attrs import frozen
+from attrs import field, frozen
 
 from taskdock.testing.simulation.nature import NUMBERS
 from taskdock.testing.simulation.script import Act, Script
@@ -23,7 +23,7 @@ class Bug:
     """One planted bug, and what it may take to find it."""
 
     plant: Callable[[], AbstractContextManager[None]]
-    found_by: frozenset[int]
+    found_by: frozenset[int] = field(converter=frozenset)
     """The numbers of the invariants that may find it."""
     worlds: int
     """The budget: how many worlds may be looked at, with the seeds 1, 2 and so on."""

@@ -6,7 +6,7 @@ Reads as: table.py -> this -> planting.py.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from unittest.mock import patch
 
@@ -112,13 +112,9 @@ def kill_undone_through_error() -> Iterator[None]:
 @contextmanager
 def retry_without_a_look() -> Iterator[None]:
     """A retry makes the sandbox at once and does not look at what is there."""
-    sources = at.errors_of(at.OBSERVE, at.AGENT, at.SESSION, at.LOOKING)
-    with (
-        redirected(MACHINE, "retry", sources[0], at.OBSERVE, at.CREATE),
-        redirected(MACHINE, "retry", sources[1], at.OBSERVE, at.CREATE),
-        redirected(MACHINE, "retry", sources[2], at.OBSERVE, at.CREATE),
-        redirected(MACHINE, "retry", sources[3], at.OBSERVE, at.CREATE),
-    ):
+    with ExitStack() as stack:
+        for source in at.errors_of(at.CREATE, at.OBSERVE, at.AGENT, at.SESSION, at.LOOKING):
+            stack.enter_context(redirected(MACHINE, "retry", source, at.OBSERVE, at.CREATE))
         yield
 
 

@@ -136,36 +136,9 @@ def order_swapped() -> Iterator[None]:
 
 
 @contextmanager
-def two_turns_at_once() -> Iterator[None]:
-    """The next message is sent as soon as the one before it was delivered."""
-    rule = task_policies._next_message_is_sent
-
-    def next_message_is_sent(draft: Draft) -> bool:
-        moved = rule(draft)
-        for tab in draft.all(Tab):
-            waiting = turns.messages_of(draft, tab.id)
-            is_up = the_task(draft).at == task_record.RUNNING and tab.at == tabs.READY and not tab.held
-            if is_up and waiting and all(one.at == messages.QUEUED for one in waiting):
-                fire(MESSAGE_MACHINE, MessageCursor(draft, waiting[0].id), "tab_is_free")
-                moved = True
-        return moved
-
-    rules = tuple(next_message_is_sent if one is rule else one for one in task_policies.RULES)
-    with patch.object(task_policies, "RULES", rules):
-        yield
-
-
-@contextmanager
 def permission_answered_twice() -> Iterator[None]:
     """What an agent asked can be answered again, and otherwise."""
     with added(permissions.MACHINE, "answer", permissions.ANSWERED, like=permissions.ASKED):
-        yield
-
-
-@contextmanager
-def turn_without_an_end() -> Iterator[None]:
-    """A turn whose session is gone goes on."""
-    with without_rule(task_policies._turns_end_with_their_session):
         yield
 
 

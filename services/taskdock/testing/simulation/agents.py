@@ -141,6 +141,7 @@ class AgentProcess:
         if tree is not None:
             work = self.nature.work.setdefault(self.task_id, {})
             work |= {edit: request_id for edit in sorted(tree.state.edits) if edit not in work}
+        self.nature.stops[request_id] = stop.value
         self._emit(lambda number: Replied(number, request_id, stop, stop.value))
 
     def crash(self) -> None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from taskdock.core import task_record as at
 from taskdock.core.change import Change
 from taskdock.core.history import HistoryKind
+from taskdock.core.inputs import TurnEnd
 from taskdock.core.intents import CreateSandbox, DestroySandbox
 from taskdock.core.message import DELIVERED, FAILED, QUEUED, SENDING, WITHDRAWN, Message
 from taskdock.core.permission import ASKED
 from taskdock.core.repo import CLONING, Repo
 from taskdock.core.tab import CLOSED, Tab
 from taskdock.core.task import Task
+from taskdock.ports.agent import StopReason
 from taskdock.ports.sandbox import Phase
 from taskdock.ports.store import Commit
 from taskdock.services.sandboxes import mark_of
@@ -96,6 +98,14 @@ class OneSession(Invariant):
     """At most one session of a tab, one turn at a time; none of a closed tab at rest."""
 
     number = 2
+
+    def on_commit(self, commit: Commit) -> None:
+        """A turn is told as completed by who was told so."""
+        for event in (event for change in commit.changes for event in change.history):
+            if event.kind is HistoryKind.TURN_ENDED and event.data["end"] == TurnEnd.COMPLETED.value:
+                stop = self.outside.nature.stops.get(str(event.data["message"]))
+                if stop != StopReason.COMPLETED.value:
+                    self.broken(f"the turn of {event.data['message']} is told as completed, its agent said {stop}")
 
     def after_step(self, boundaries: frozenset[str]) -> None:
         """Count in the sandboxes; while two schedulers both work, what the slower one still calls is healed later."""

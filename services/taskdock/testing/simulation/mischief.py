@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from taskdock.core.errors import StoreError
+from taskdock.core.errors import InvariantViolated, StoreError
 from taskdock.ports.sandbox import Phase
 from taskdock.testing.simulation.agents import AgentProcess
 from taskdock.testing.simulation.boxes import Box
@@ -139,6 +139,9 @@ class Mischief:
         try:
             applied = await dock.stepper.apply(boundary, report)
         except (Died, StoreError):
+            return
+        except InvariantViolated as error:
+            self.world.outside.nature.broken(5, f"an outcome that was reported again broke a rule: {error}")
             return
         if applied.change.ignored is None:
             self.world.outside.nature.broken(5, f"an outcome was taken twice: {report}")

@@ -55,6 +55,8 @@ class Nature:
     """How often an agent got each message."""
     work: dict[str, dict[str, str]] = field(factory=dict)
     """By task: the edits that were there when a turn ended, and which message each belongs to."""
+    stops: dict[str, str] = field(factory=dict)
+    """By message: how its agent says that its turn ended."""
     cut_short: dict[str, tuple[str, int]] = field(factory=dict)
     """By tab: the message whose turn ended last in another way than being completed, and the moment of that."""
     moments: int = 0
