@@ -7,10 +7,10 @@ Reads as: the table, the test -> `hunt(bug)` -> `run_script` of the kit.
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager
 
-from attrs import field, frozen
+from attrs import frozen
 
 from taskdock.testing.simulation.nature import NUMBERS
 from taskdock.testing.simulation.script import Act, Script
@@ -23,7 +23,7 @@ class Bug:
     """One planted bug, and what it may take to find it."""
 
     plant: Callable[[], AbstractContextManager[None]]
-    found_by: frozenset[int] = field(converter=frozenset)
+    found_by: Set[int]
     """The numbers of the invariants that may find it."""
     worlds: int
     """The budget: how many worlds may be looked at, with the seeds 1, 2 and so on."""

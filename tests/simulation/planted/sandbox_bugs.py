@@ -13,17 +13,20 @@ from unittest.mock import patch
 from attrs import evolve
 
 from simulation.planted.planting import added, redirected, replaced
-from taskdock.core import inputs, task_record as at
+from taskdock.core import inputs
+from taskdock.core import task_record as at
 from taskdock.core.inputs import SandboxReady
 from taskdock.core.intents import CreateSandbox
 from taskdock.core.task import MACHINE
 from taskdock.core.task_guards import TaskGuards
 from taskdock.core.task_orders import TaskCursor
 from taskdock.core.task_record import Task
+from taskdock.ports.sandbox import Phase
 from taskdock.services import reaper
 from taskdock.services.execution import Execution
-from taskdock.services.executors import create_sandbox as creating
 from taskdock.services.executors.catalogue import EXECUTORS
+from taskdock.services.executors.create_sandbox import create_sandbox
+from taskdock.services.sandboxes import mark_of, ref_of
 from taskdock.services.tools import Tools
 from taskdock.testing.simulation.code import Clones, State
 
@@ -45,9 +48,9 @@ def name_chosen_by_the_call() -> Iterator[None]:
         if attempt > 1:
             name = f"{body.sandbox.name}-{attempt}"
             body = evolve(body, sandbox=evolve(body.sandbox, name=name))
-        return await creating.create_sandbox(body, execution, tools)
+        return await create_sandbox(body, execution, tools)
 
-    with patch.dict(EXECUTORS, {CreateSandbox: create}):  # type: ignore[arg-type]
+    with patch.dict(EXECUTORS, {CreateSandbox: create}):
         yield
 
 
@@ -214,15 +217,15 @@ def adopted_without_a_checkout() -> Iterator[None]:
 
     async def create(body: CreateSandbox, execution: Execution, tools: Tools) -> SandboxReady:
         if not execution.intent.started and execution.intent.attempt == 1:
-            return await creating.create_sandbox(body, execution, tools)
-        site, ref = tools.sites.of(body.sandbox), creating.ref_of(body.sandbox)
+            return await create_sandbox(body, execution, tools)
+        site, ref = tools.sites.of(body.sandbox), ref_of(body.sandbox)
         before = await site.provider.observe(ref)
-        if before.phase is not creating.Phase.RUNNING:
-            return await creating.create_sandbox(body, execution, tools)
+        if before.phase is not Phase.RUNNING:
+            return await create_sandbox(body, execution, tools)
         await execution.start()
-        return SandboxReady(adopted=True, mark=creating.mark_of(before))
+        return SandboxReady(adopted=True, mark=mark_of(before))
 
-    with patch.dict(EXECUTORS, {CreateSandbox: create}):  # type: ignore[arg-type]
+    with patch.dict(EXECUTORS, {CreateSandbox: create}):
         yield
 
 
@@ -239,4 +242,3 @@ def reaper_ends_what_is_in_use() -> Iterator[None]:
 
     with replaced(reaper, "_judged", judged), replaced(reaper.Reaper, "_refused", not_refused):
         yield
-

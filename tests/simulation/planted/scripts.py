@@ -5,9 +5,9 @@ Never: a script that fits one world only; what is chosen by number fits any.
 Reads as: table.py writes scripts in these -> hunting.py puts them before random acts.
 """
 
+from taskdock.ports.sandbox import Phase
 from taskdock.testing.simulation.faults import Kind
 from taskdock.testing.simulation.mischief import CALLS, KINDS, LIES, STORE_CALLS
-from taskdock.ports.sandbox import Phase
 from taskdock.testing.simulation.script import NUMBERS, PAUSES_SECONDS, Act
 
 NEAR, FAR, BARE = 3, 1, 2
@@ -27,7 +27,9 @@ def wait(seconds: float) -> Act:
 def fail(call: str, kind: Kind, count: int = 1, seconds: float = 0.0) -> Act:
     """The next calls of this name go wrong like this."""
     number = next(
-        number for number in range(NUMBERS * NUMBERS) if _meets(number, call) and number % NUMBERS % 3 == count - 1
+        number
+        for number in range(NUMBERS * NUMBERS)
+        if _meets(number, call) and number % NUMBERS % 3 == count - 1
     )
     return Act("fail", number // NUMBERS, number % NUMBERS, KINDS.index(kind), PAUSES_SECONDS.index(seconds))
 

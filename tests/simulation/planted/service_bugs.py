@@ -5,11 +5,10 @@ Never: two bugs in one.
 Reads as: table.py -> this -> planting.py.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
-from unittest.mock import patch
 
 from simulation.planted.planting import replaced
 from taskdock.core import inputs
@@ -23,11 +22,11 @@ from taskdock.services.execution import Execution, NotWanted
 from taskdock.services.executors import create_session as opening
 from taskdock.services.executors import resume_session as resuming
 from taskdock.services.feed import Watch
-from taskdock.services.links import Followed, Links, SERVICE
+from taskdock.services.links import Followed, Links
 from taskdock.services.requests import Request
 from taskdock.services.sandboxes import ref_of
 from taskdock.services.scheduler import Scheduler
-from taskdock.services.stepping import Applied, Decision, Stepper
+from taskdock.services.stepping import Applied, Stepper
 from taskdock.services.tools import Tools
 from taskdock.testing.memory_data import MemoryData
 
@@ -152,7 +151,9 @@ def provider_asked_by_a_request() -> Iterator[None]:
 
     async def submit_and_look(stepper: Stepper, commands: Any, keyed: Any) -> Applied:  # noqa: ANN401
         applied = await submit(stepper, commands, keyed)
-        links = [owner for one in stepper.listeners if isinstance(owner := getattr(one, "__self__", None), Links)]
+        links = [
+            owner for one in stepper.listeners if isinstance(owner := getattr(one, "__self__", None), Links)
+        ]
         if isinstance(commands[0][1], inputs.KillTask) and links:
             task = next(one for one in applied.decision.slice.records if one.id == commands[0][0])
             sandbox = task.sandbox  # type: ignore[attr-defined]

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-
 from simulation.planted.planting import added, redirected, replaced, without_rule
 from taskdock.core import message as messages
 from taskdock.core import permission as permissions
@@ -125,6 +124,27 @@ def delivered_without_proof() -> Iterator[None]:
 
 
 @contextmanager
+def unsent_told_as_doubtful() -> Iterator[None]:
+    """A message that nobody began to send is told as one of which nobody knows whether it arrived."""
+
+    def doubt(draft: Draft) -> bool:
+        task, moved = the_task(draft), False
+        for message in draft.all(Message):
+            tab = draft.get(Tab, message.tab_id)
+            is_on_its_way = task.at == task_record.RUNNING and tab.at == tabs.READY
+            if message.at == messages.SENDING and tab.turn.at == messages.NONE and not is_on_its_way:
+                cursor = MessageCursor(draft, message.id, reason=messages.DELIVERY_UNKNOWN)
+                fire(MESSAGE_MACHINE, cursor, "lost")
+                moved = True
+        return moved
+
+    rule = task_policies._unsent_messages_come_back
+    rules = tuple(doubt if one is rule else one for one in task_policies.RULES)
+    with patch.object(task_policies, "RULES", rules):
+        yield
+
+
+@contextmanager
 def order_swapped() -> Iterator[None]:
     """The newest message of a queue is sent first."""
 
@@ -163,5 +183,3 @@ def tab_left_behind_by_a_retry() -> Iterator[None]:
     """A task that goes on after an error leaves the tabs that failed with it where they are."""
     with without_rule(task_policies._tabs_go_on_with_their_task):
         yield
-
-

@@ -40,10 +40,11 @@ class OnceDelivered(Invariant):
             for event in change.history:
                 if event.kind is HistoryKind.TURN_ENDED:
                     self._ended[str(event.data["message"])] = self.outside.nature.moment()
-            for record in change.records:
-                is_doubtful = isinstance(record, Message) and record.reason == DELIVERY_UNKNOWN
-                if is_doubtful and record.id not in self._started:
-                    self.broken(f"{record.id} is {DELIVERY_UNKNOWN}, and nobody began to send it")
+            for message in (one for one in change.records if isinstance(one, Message)):
+                if message.at == QUEUED:
+                    self._started.discard(message.id)
+                if message.reason == DELIVERY_UNKNOWN and message.id not in self._started:
+                    self.broken(f"{message.id} is {DELIVERY_UNKNOWN}, and nobody began to send it")
 
     def on_received(self, tab_id: str, message_id: str) -> None:
         """Count in the agents' logs; nothing overtakes, and nothing is sent while the queue waits for its user."""
