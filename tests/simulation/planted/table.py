@@ -119,7 +119,8 @@ BUGS = (
     ),
     Bug(
         tabs.unsent_told_as_doubtful, {3}, 20,
-        (_A_TASK, wait(120.0), fail("gateway.prompt", Kind.REFUSED, 3), act("send", 2.0), act("stop_task", 15.0)), 0,
+        (_A_TASK, wait(120.0), fail("gateway.prompt", Kind.REFUSED, 3), act("send", 2.0), wait(2.0),
+         wait(0.2), act("stop_task", 15.0)), 0,
     ),
     Bug(tabs.order_swapped, {3}, 10, (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 2.0), wait(15.0)), 0),
     Bug(

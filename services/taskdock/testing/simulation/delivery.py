@@ -26,7 +26,7 @@ class OnceDelivered(Invariant):
     def __init__(self, world: "World") -> None:
         super().__init__(world)
         self._started: set[str] = set()
-        """Messages whose prompt may have been sent."""
+        """Messages whose prompt may have been sent, in a turn that goes on."""
         self._ended: dict[str, int] = {}
         """Messages whose turn is told to be over, and since which moment."""
 
@@ -37,14 +37,17 @@ class OnceDelivered(Invariant):
                 lying = self.data.outbox.get(intent_id)
                 if lying is not None and isinstance(lying.intent.body, SendPrompt):
                     self._started.add(lying.intent.body.message_id)
-            for event in change.history:
-                if event.kind is HistoryKind.TURN_ENDED:
-                    self._ended[str(event.data["message"])] = self.outside.nature.moment()
             for message in (one for one in change.records if isinstance(one, Message)):
-                if message.at == QUEUED:
-                    self._started.discard(message.id)
                 if message.reason == DELIVERY_UNKNOWN and message.id not in self._started:
                     self.broken(f"{message.id} is {DELIVERY_UNKNOWN}, and nobody began to send it")
+            for event in change.history:
+                if event.kind is HistoryKind.TURN_ENDED:
+                    self._end(str(event.data["message"]))
+
+    def _end(self, message_id: str) -> None:
+        """Its turn is over: if it is not final now, it was not sent."""
+        self._started.discard(message_id)
+        self._ended[message_id] = self.outside.nature.moment()
 
     def on_received(self, tab_id: str, message_id: str) -> None:
         """Count in the agents' logs; nothing overtakes, and nothing is sent while the queue waits for its user."""
