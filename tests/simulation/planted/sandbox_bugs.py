@@ -149,6 +149,18 @@ def another_sandbox_taken_for_it() -> Iterator[None]:
 
 
 @contextmanager
+def one_look_says_it_is_another() -> Iterator[None]:
+    """A sandbox that one look before its start missed is told lost, with the work in it."""
+
+    def is_the_same(cursor: TaskGuards) -> bool:
+        ready = cursor._value(SandboxReady)
+        return ready.adopted and cursor.task.mark in (None, ready.mark)
+
+    with replaced(TaskGuards, "is_the_same", is_the_same):
+        yield
+
+
+@contextmanager
 def lost_at_the_first_absence() -> Iterator[None]:
     """One answer of absence is enough to replace a sandbox."""
     with replaced(

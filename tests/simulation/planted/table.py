@@ -65,6 +65,10 @@ BUGS = (
         (_A_TASK, act("send", 2.0), act("send", 2.0), act("stop_task", 0.0), act("lose", 15.0), wait(15.0)), 0,
     ),
     Bug(
+        sandboxes.one_look_says_it_is_another, {7}, 5,
+        (_A_TASK, wait(120.0), act("stop_task", 15.0), lie(Phase.ABSENT), act("resume_task", 15.0)), 0,
+    ),
+    Bug(
         sandboxes.lost_at_the_first_absence, {7}, 20,
         (_A_TASK, wait(120.0), lie(Phase.ABSENT), fail("access.endpoint", Kind.UNREACHABLE), act("send", 15.0)), 0,
     ),
@@ -133,8 +137,8 @@ BUGS = (
     ),
     Bug(tabs.tab_left_behind_by_a_retry, {9, 10}, 10,
         (fail("provider.ensure", Kind.PERMANENT), _A_TASK, act("retry_task", 2.0)), 0),
-    Bug(services.fence_dropped, {5}, 40, (_A_TASK, act("second", 0.2), act("send", 2.0), act("second", 2.0)), 40),
-    Bug(services.outcome_accepted_twice, {0, 5, 9}, 5, (_A_TASK,), 30),
+    Bug(services.fence_dropped, {5}, 5, (_A_TASK, act("second", 0.2), act("send", 2.0), act("second", 2.0)), 20),
+    Bug(services.outcome_accepted_twice, {0, 1, 5, 9, 10}, 5, (_A_TASK,), 30),
     Bug(
         services.called_though_refused, {1}, 20,
         (fail("provider.observe", Kind.SLOW), _A_TASK, act("second", 0.2), act("kill_task", 15.0), wait(15.0)), 0,
