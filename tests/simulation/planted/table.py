@@ -20,7 +20,9 @@ _MESSAGES = (act("send", 0.2), act("send", 2.0, tab=1), act("send", 2.0), act("s
 _A_LATE_CREATE = (act("come_late", 0.0, how=3), fail("provider.ensure", Kind.SLOW))
 _A_RESTART = (act("kill", 0.0, how=0), act("mark_read", 2.0))
 
-_LONG_AND_SHORT = (*[act("send", 2.0)] * 3, act("send", 0.0, tab=1), *[act("send", 2.0)] * 3)
+_BUSY_TABS = tuple(act("send", 2.0, tab=number % 4) for number in range(12))
+_UNCOLLECTED = (fail("clones.take_in", Kind.PERMANENT, 3), act("send", 0.2), act("send", 15.0), wait(15.0))
+_NO_WAY_TO_THE_AGENT = (fail("gateway.attach", Kind.REFUSED, 3), fail("gateway.attach", Kind.REFUSED, 3))
 _ANSWERS = (act("answer_permission", 0.0, how=1), act("answer_permission", 2.0, how=3))
 
 BUGS = (
@@ -53,16 +55,16 @@ BUGS = (
         (_A_TASK, wait(15.0), fail("provider.observe", Kind.PERMANENT, 3), act("break_box", 15.0), act("retry_task", 15.0)), 0,
     ),
     Bug(
-        sandboxes.copy_clears_what_is_owed, {7}, 60,
-        (_A_TASK, act("open_tab", 2.0, tab=1), *_LONG_AND_SHORT, act("archive_task", 15.0)), 0,
+        sandboxes.copy_clears_what_is_owed, {7}, 20,
+        (_A_TASK, *[act("open_tab", 0.2, tab=1)] * 3, *_BUSY_TABS, act("archive_task", 15.0)), 0,
     ),
     Bug(
         sandboxes.stopped_without_collecting, {7}, 20,
-        (_A_TASK, act("send", 0.2), act("send", 2.0), act("archive_task", 15.0)), 0,
+        (_A_TASK, *_UNCOLLECTED, act("archive_task", 15.0)), 0,
     ),
     Bug(
-        sandboxes.another_sandbox_taken_for_it, {7}, 40,
-        (_A_TASK, act("send", 2.0), act("send", 2.0), act("stop_task", 0.0), act("lose", 15.0), wait(15.0)), 0,
+        sandboxes.another_sandbox_taken_for_it, {7}, 20,
+        (_A_TASK, *_UNCOLLECTED, act("lose", 0.0), act("stop_task", 15.0)), 0,
     ),
     Bug(
         sandboxes.one_look_says_it_is_another, {7}, 5,
@@ -70,7 +72,7 @@ BUGS = (
     ),
     Bug(
         sandboxes.lost_at_the_first_absence, {7}, 20,
-        (_A_TASK, wait(120.0), lie(Phase.ABSENT), fail("access.endpoint", Kind.UNREACHABLE), act("send", 15.0)), 0,
+        (_A_TASK, wait(15.0), act("cancel_turn", 15.0), lie(Phase.ABSENT), fail("access.endpoint", Kind.UNREACHABLE), act("send", 15.0)), 0,
     ),
     Bug(sandboxes.branch_reserved_twice, {6}, 2, (_A_TASK,), 0),
     Bug(
@@ -82,7 +84,7 @@ BUGS = (
         (*_A_LATE_CREATE, _A_FAR_TASK, act("kill_task", 2.0), wait(120.0)), 0,
     ),
     Bug(
-        sandboxes.uncommitted_work_not_restored, {7}, 30,
+        sandboxes.uncommitted_work_not_restored, {7}, 20,
         (_A_TASK, act("send", 2.0), act("send", 2.0), wait(120.0), act("archive_task", 15.0), act("unarchive_task", 15.0)), 0,
     ),
     Bug(sandboxes.adopted_without_a_checkout, {7}, 10, (fail("clones.checkout", Kind.REFUSED), _A_TASK, wait(15.0)), 0),
@@ -128,7 +130,7 @@ BUGS = (
     ),
     Bug(tabs.order_swapped, {3}, 10, (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 2.0), wait(15.0)), 0),
     Bug(
-        tabs.permission_answered_twice, {5}, 60,
+        tabs.permission_answered_twice, {5}, 20,
         (_A_TASK, *[act("send", 0.0)] * 4, *_ANSWERS * 20), 0,
     ),
     Bug(
@@ -144,11 +146,11 @@ BUGS = (
         (fail("provider.observe", Kind.SLOW), _A_TASK, act("second", 0.2), act("kill_task", 15.0), wait(15.0)), 0,
     ),
     Bug(services.loss_not_told, {2}, 10, (_A_TASK, wait(120.0), act("crash_agent", 2.0)), 0),
-    Bug(services.question_not_told, {9}, 60, (_A_TASK, *_MESSAGES), 0),
-    Bug(services.two_sessions_at_once, {2}, 20, (_A_TASK, act("send", 2.0), *(act("cut", 0.0) for _ in range(8))), 20),
+    Bug(services.question_not_told, {9}, 20, (_A_TASK, *_MESSAGES), 0),
+    Bug(services.two_sessions_at_once, {2}, 10, (_A_TASK, wait(120.0), *_NO_WAY_TO_THE_AGENT, act("cut", 15.0)), 0),
     Bug(services.wake_lost, {9}, 10, (fail("provider.ensure", Kind.REFUSED), _A_TASK), 0),
     Bug(services.answer_to_the_task_lost, {9, 10}, 10, (_A_TASK,), 0),
-    Bug(services.key_not_stored, {3}, 20, (_A_TASK, wait(120.0), fail_store("store.commit", Kind.LOST), act("send", 2.0)), 0),
+    Bug(services.key_not_stored, {3}, 5, (_A_TASK, wait(120.0), fail_store("store.commit", Kind.LOST), act("send", 2.0)), 0),
     Bug(
         services.answered_before_the_commit, {0, 3}, 10,
         (_A_TASK, wait(120.0), fail_store("store.commit", Kind.REFUSED), act("send", 2.0)), 0,
