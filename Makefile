@@ -47,7 +47,7 @@ test: static ## set up everything, check, run every test; lists each skip with i
 soak: setup ## kill it ROUNDS=500 times at random instants while everything is asked of it; SEED=n begins there
 	TASKDOCK_SOAK_ROUNDS=$(ROUNDS) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
 
-planted: setup ## bugs put into the product on purpose, and how the simulation finds each; BUG=key-not-stored for one
+planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one
 	PYTHONPATH=tests $(BIN)/python -m simulation.planted $(BUG)
 
 matrix: setup ## kill it at every gate of every port; PROVIDER=local-process, ONLY=provider.ensure

@@ -34,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     missed = 0
     for number, finds in _hunted(chosen, asked.jobs):
         _show(BUGS[number], finds)
+        if asked.names:
+            sys.stdout.writelines(f"script: {find.script}\n" for find in finds)
         missed += not finds
     sys.stdout.write(f"{len(chosen)} planted, {len(chosen) - missed} found\n")
     return 1 if missed else 0

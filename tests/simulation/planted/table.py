@@ -26,8 +26,8 @@ _NO_WAY_TO_THE_AGENT = (fail("gateway.attach", Kind.REFUSED, 3), fail("gateway.a
 _ANSWERS = (act("answer_permission", 0.0, how=1), act("answer_permission", 2.0, how=3))
 
 BUGS = (
-    Bug(sandboxes.name_chosen_by_the_call, {1}, 3, (fail("provider.ensure", Kind.LOST), _A_TASK), 20),
-    Bug(sandboxes.replaced_before_its_release, {1}, 3, (_A_TASK, wait(15.0), act("break_box", 15.0)), 0),
+    Bug(sandboxes.name_chosen_by_the_call, {1, 7}, 5, (fail("provider.ensure", Kind.LOST), _A_TASK), 20),
+    Bug(sandboxes.replaced_before_its_release, {1}, 5, (_A_TASK, wait(15.0), act("break_box", 15.0)), 0),
     Bug(
         sandboxes.window_from_the_commit, {1}, 20,
         (act("come_late", 0.0, how=1), fail("provider.ensure", Kind.SLOW), fail("provider.destroy", Kind.SLOW),
@@ -38,7 +38,7 @@ BUGS = (
         (*_A_LATE_CREATE, _A_FAR_TASK, act("kill_task", 2.0), wait(120.0)), 0,
     ),
     Bug(
-        sandboxes.destroyed_and_started_again, {1}, 20,
+        sandboxes.destroyed_and_started_again, {1}, 5,
         (_A_TASK, wait(15.0), fail("provider.destroy", Kind.PERMANENT), act("lose", 15.0), act("stop_task", 15.0),
          act("resume_task", 15.0)), 0,
     ),
@@ -51,7 +51,7 @@ BUGS = (
         (_A_TASK, wait(2.0), fail("provider.destroy", Kind.PERMANENT), act("kill_task", 15.0), act("archive_task", 15.0)), 0,
     ),
     Bug(
-        sandboxes.retry_without_a_look, {10}, 10,
+        sandboxes.retry_without_a_look, {10}, 20,
         (_A_TASK, wait(15.0), fail("provider.observe", Kind.PERMANENT, 3), act("break_box", 15.0), act("retry_task", 15.0)), 0,
     ),
     Bug(
@@ -95,7 +95,7 @@ BUGS = (
         (_A_TASK, wait(15.0), fail("gateway.open_session", Kind.SLOW), act("open_tab", 2.0), act("close_tab", 2.0, tab=1)), 0,
     ),
     Bug(
-        tabs.close_forgotten_with_the_tab, {2}, 20,
+        tabs.close_forgotten_with_the_tab, {2}, 5,
         (_A_TASK, wait(15.0), fail("gateway.close", Kind.REFUSED), act("close_tab", 15.0, how=2)), 0,
     ),
     Bug(
@@ -107,11 +107,11 @@ BUGS = (
         (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 0.2), act("close_tab", 2.0)), 0,
     ),
     Bug(
-        tabs.hold_never_set, {3}, 20,
+        tabs.hold_never_set, {3}, 5,
         (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 2.0), act("crash_agent", 15.0)), 0,
     ),
     Bug(
-        tabs.hold_lost_with_the_session, {3}, 20,
+        tabs.hold_lost_with_the_session, {3}, 5,
         (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 2.0), act("crash_agent", 15.0)), 0,
     ),
     Bug(
@@ -128,7 +128,7 @@ BUGS = (
         (_A_TASK, wait(120.0), fail("gateway.prompt", Kind.REFUSED, 3), act("send", 2.0), wait(2.0),
          wait(0.2), act("stop_task", 15.0)), 0,
     ),
-    Bug(tabs.order_swapped, {3}, 10, (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 2.0), wait(15.0)), 0),
+    Bug(tabs.order_swapped, {3}, 20, (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 2.0), wait(15.0)), 0),
     Bug(
         tabs.permission_answered_twice, {5}, 20,
         (_A_TASK, *[act("send", 0.0)] * 4, *_ANSWERS * 20), 0,
@@ -145,10 +145,10 @@ BUGS = (
         services.called_though_refused, {1}, 20,
         (fail("provider.observe", Kind.SLOW), _A_TASK, act("second", 0.2), act("kill_task", 15.0), wait(15.0)), 0,
     ),
-    Bug(services.loss_not_told, {2}, 10, (_A_TASK, wait(120.0), act("crash_agent", 2.0)), 0),
+    Bug(services.loss_not_told, {2}, 20, (_A_TASK, wait(120.0), act("crash_agent", 2.0)), 0),
     Bug(services.question_not_told, {9}, 20, (_A_TASK, *_MESSAGES), 0),
     Bug(services.two_sessions_at_once, {2}, 10, (_A_TASK, wait(120.0), *_NO_WAY_TO_THE_AGENT, act("cut", 15.0)), 0),
-    Bug(services.wake_lost, {9}, 10, (fail("provider.ensure", Kind.REFUSED), _A_TASK), 0),
+    Bug(services.wake_lost, {9}, 5, (fail("provider.ensure", Kind.REFUSED), _A_TASK), 0),
     Bug(services.answer_to_the_task_lost, {9, 10}, 10, (_A_TASK,), 0),
     Bug(services.key_not_stored, {3}, 5, (_A_TASK, wait(120.0), fail_store("store.commit", Kind.LOST), act("send", 2.0)), 0),
     Bug(

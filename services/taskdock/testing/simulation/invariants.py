@@ -105,7 +105,9 @@ class OneSession(Invariant):
             if event.kind is HistoryKind.TURN_ENDED and event.data["end"] == TurnEnd.COMPLETED.value:
                 stop = self.outside.nature.stops.get(str(event.data["message"]))
                 if stop != StopReason.COMPLETED.value:
-                    self.broken(f"the turn of {event.data['message']} is told as completed, its agent said {stop}")
+                    self.broken(
+                        f"the turn of {event.data['message']} is told as completed, its agent said {stop}"
+                    )
 
     def after_step(self, boundaries: frozenset[str]) -> None:
         """Count in the sandboxes; while two schedulers both work, what the slower one still calls is healed later."""
