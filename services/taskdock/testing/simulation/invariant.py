@@ -47,6 +47,9 @@ class Invariant:
     async def look(self) -> None:
         """Nothing is left to happen: ask a process what only a process can say, and judge afterwards."""
 
+    def at_the_end(self) -> None:
+        """Everything was asked of every task, up to its end."""
+
     def at_rest(self) -> None:
         """Nothing is left to happen, and nothing goes wrong any more."""
 

@@ -244,6 +244,10 @@ class WorkKept(Invariant):
                 self._look_inside(task.id)
         self._look_everywhere()
 
+    def at_the_end(self) -> None:
+        """Look once more: by now all that was lost has been told."""
+        self._look_everywhere()
+
     def _look_inside(self, task_id: str) -> None:
         for box in self.outside.boxes.of_task(task_id):
             if box.phase is not Phase.RUNNING:
@@ -259,6 +263,10 @@ class WorkKept(Invariant):
 
     def _look_everywhere(self) -> None:
         for task_id, work in self.outside.nature.work.items():
+            task = self.task(task_id)
+            if task is not None and task.work_owed:
+                # Nobody looks at a task that rests; it knows that it owes, and tells when it is next asked for anything.
+                continue
             there = {
                 edit
                 for box in self.outside.boxes.of_task(task_id)

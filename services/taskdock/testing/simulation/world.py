@@ -173,6 +173,8 @@ class World:
             invariant.at_rest()
         if self.recovers and not self.violations:
             await Recovery(self).ask()
+            for invariant in self._watching:
+                invariant.at_the_end()
 
     async def rest(self) -> None:
         """Wait until nothing is left to happen; broken when that takes too long."""
