@@ -33,7 +33,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak matrix check static bench format diagrams lock wheel setup setup-run clean help git-spice stack-tool
+.PHONY: run demo test soak matrix check static bench format diagrams lock wheel setup setup-run clean help git-spice stack-tool planted
 
 run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
 	$(BIN)/taskdock demo --stay --home .taskdock
@@ -49,6 +49,9 @@ test: static stack-tool ## set up everything, check, run every test; lists each 
 
 soak: setup ## kill it ROUNDS=500 times at random instants while everything is asked of it; SEED=n begins there
 	TASKDOCK_SOAK_ROUNDS=$(ROUNDS) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
+
+planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one
+	PYTHONPATH=tests $(BIN)/python -m simulation.planted $(BUG)
 
 matrix: setup ## kill it at every gate of every port; PROVIDER=local-process, ONLY=provider.ensure
 	$(BIN)/python -m taskdock.testing.kill_matrix --provider $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
