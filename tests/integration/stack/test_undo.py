@@ -3,7 +3,7 @@
 import pytest
 
 from git_repos import git, head_of, refs_of
-from stack_fixture import GIT_SPICE, REPO, Report, StackRepo
+from stack_fixture import REPO, Cut, Report, StackRepo, cut_at
 from taskdock.adapters.clone.stack.run import JobLimits
 from taskdock.core.errors import Permanent
 from taskdock.core.job_record import JobErrorKind, JobKind
@@ -135,18 +135,9 @@ async def test_settle_tells_what_was_changed(stacks: StackRepo) -> None:
 
 async def test_work_collected_between_two_attempts(stacks: StackRepo) -> None:
     """What an agent brought between two attempts of a job is none of the job's moves, and an undo keeps it."""
-
-    class Cut(Exception):
-        """The first attempt ends here."""
-
-    class Cutting(Report):
-        async def checkpoint(self, step: str, done: int = 0, of: int = 0) -> None:
-            if step == "pre_sync":
-                raise Cut
-
     order = JobOrder(job_id="job-1", repo_id=REPO, kind=JobKind.RESTACK_REPO)
     with pytest.raises(Cut):
-        await stacks.jobs(GIT_SPICE).run(order, Cutting([], []))
+        await stacks.jobs().run(order, cut_at("pre_sync"))
     brought = stacks.move_here("feat-a", {"new.txt": "newer work\n"})
     end = await stacks.jobs().run(order, Report([], []))
     assert end.failure is None
