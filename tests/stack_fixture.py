@@ -13,7 +13,7 @@ Reads as: tests of repo jobs -> this -> git, git-spice.
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import anyio
@@ -50,6 +50,33 @@ class Report:
     async def progress(self, sentence: str) -> None:
         """Remember a sentence."""
         self.sentences.append(sentence)
+
+
+class Cut(Exception):
+    """Ends an attempt of a job, as a crash would."""
+
+
+@frozen
+class AtStep(Report):
+    """A report that does something when a step begins."""
+
+    step: str
+    act: Callable[[], object]
+
+    async def checkpoint(self, step: str, done: int = 0, of: int = 0) -> None:
+        """Remember the step, and act when it is the one."""
+        await super().checkpoint(step, done, of)
+        if step == self.step:
+            self.act()
+
+
+def cut_at(step: str) -> AtStep:
+    """Make a report that ends the attempt when a step would begin."""
+
+    def cut() -> None:
+        raise Cut
+
+    return AtStep([], [], step, cut)
 
 
 @frozen

@@ -291,10 +291,8 @@ async def _resolve_base(clone: Clone, base: str) -> str:
 
 async def _is_ahead(clone: Clone, name: str, own: str, remote: str | None) -> bool:
     """Tell whether the clone's own head counts: the remote has no such branch, or its head is, or was, in ours."""
-    if remote is None or own == remote:
-        return remote is None
-    if await clone.contains(remote, own):
-        return True
+    if remote is None or await clone.contains(remote, own):
+        return own != remote
     return not await clone.contains(own, remote) and await clone.has_had(name, remote)
 
 

@@ -9,7 +9,7 @@ Reads as: jobs.py -> this -> tool.py, clone.py.
 from taskdock.adapters.clone.clone import Clone
 from taskdock.adapters.clone.refs import is_branch_name
 from taskdock.adapters.clone.stack.failures import JobStopped, classify, stopped
-from taskdock.adapters.clone.stack.listing import Listed, Stacks, trunk_of
+from taskdock.adapters.clone.stack.listing import Listed, Stacks, parse, trunk_of
 from taskdock.adapters.clone.stack.run import JobRun
 from taskdock.adapters.clone.stack.sync import forward_branches, move
 from taskdock.adapters.clone.stack.tool import GitSpice
@@ -27,7 +27,8 @@ async def prepare(run: JobRun, tool: GitSpice) -> Stacks:
     text = await run.listing(tool)
     if trunk_of(text) != run.trunk:
         await _init(run, tool)
-    stacks = await run.stacks(tool)
+        text = await run.listing(tool)
+    stacks = parse(text, run.trunk)
     run.tracked = len(stacks.branches)
     written = await written_down(run.clone, run.trunk)
     if not written.branches:
@@ -49,6 +50,9 @@ async def register(run: JobRun, fetched: JobFailure | None) -> None:
             raise JobStopped(fetched)
         hint = f"push {name} to the remote, then try again"
         raise stopped(JobErrorKind.USER_ERROR, f"neither the remote nor the clone has a branch {name}", hint)
+    stacks = await _known(run)
+    parent = run.order.parent or (stacks.branches[name].parent if name in stacks else run.trunk)
+    _check(stacks, name, parent)
     if own is None:
         await move(run, name, None, str(remote))
     elif await forward_branches(run, [name]):
@@ -56,9 +60,6 @@ async def register(run: JobRun, fetched: JobFailure | None) -> None:
         raise stopped(
             JobErrorKind.DIVERGED, f"{name} was moved both here and on the remote; nothing was touched", hint
         )
-    stacks = await _known(run)
-    parent = run.order.parent or (stacks.branches[name].parent if name in stacks else run.trunk)
-    _check(stacks, name, parent)
     if run.tool is None:
         await run.clone.configure("--replace-all", f"{_SECTION}.{name}.parent", parent)
     else:

@@ -6,8 +6,10 @@ Reads as: jobs.py -> this -> clone.py.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from taskdock.adapters.clone.clone import Clone
+from taskdock.adapters.clone.disk import on_disk
 from taskdock.adapters.clone.failures import NETWORK, failure
 from taskdock.adapters.clone.process import GitCall, GitResult
 from taskdock.adapters.clone.refs import BRANCHES, REMOTE, ZERO
@@ -104,15 +106,18 @@ async def _how(run: JobRun, own: str, remote: str) -> str:
     trunk, here, there = run.trunk, own[:_SHORT], remote[:_SHORT]
     if await run.clone.contains(remote, own):
         return f"{trunk} is ahead of the remote: here it is at {here}, there at {there}"
-    if await _was_fetched(run, own):
+    if await on_disk(_was_fetched, run.clone.folder / ".git", trunk, own):
         return f"{trunk} was force-pushed: the remote had it at {here}, and has it at {there} now"
     return f"{trunk} has diverged: here it is at {here}, the remote has it at {there}"
 
 
-async def _was_fetched(run: JobRun, commit: str) -> bool:
-    """Tell whether the remote's trunk once stood at this commit."""
-    listing = await run.clone.git("log", "--walk-reflogs", "--format=%H", REMOTE + run.trunk, "--")
-    return commit in listing.text.split()
+def _was_fetched(git_dir: Path, trunk: str, commit: str) -> bool:
+    """Tell whether the remote's trunk once stood at this commit.
+
+    A clone notes no first value, only from where it moved; and no command of git shows that column of the log.
+    """
+    log = git_dir / "logs" / REMOTE / trunk
+    return log.exists() and commit in log.read_text(encoding="utf-8", errors="replace")
 
 
 def _reset(run: JobRun, remote: str) -> str:
