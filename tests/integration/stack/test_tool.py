@@ -193,7 +193,9 @@ async def test_clone_that_somebody_holds(stacks: StackRepo) -> None:
             await jobs.run(JobOrder("job-1", REPO, JobKind.SYNC_REPO), Report([], []))
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc here to look at descriptors")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="there is no /proc here to look at descriptors"
+)
 async def test_lock_is_kept_by_git_spice(stacks: StackRepo) -> None:
     """The lock of the clone goes along to git-spice, so it is held as long as anything of a job still runs."""
     seen = stacks.root / "seen"
