@@ -14,7 +14,9 @@ from hashlib import blake2s
 
 from attrs import frozen
 
-from taskdock.testing.simulation.invariants import INVARIANTS, Invariant
+from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.invariants import INVARIANTS
+from taskdock.testing.simulation.nature import NUMBERS
 from taskdock.testing.simulation.script import Script
 from taskdock.testing.simulation.world import ACTS, World
 
@@ -49,10 +51,14 @@ def quiet_logs() -> Iterator[None]:
 
 
 def run_script(
-    script: Script, *, invariants: tuple[type[Invariant], ...] = INVARIANTS, recovers: bool = True
+    script: Script,
+    *,
+    invariants: tuple[type[Invariant], ...] = INVARIANTS,
+    recovers: bool = True,
+    numbers: frozenset[int] = NUMBERS,
 ) -> Outcome:
     """Run one script in a world of its own."""
-    world = World(script.seed, invariants, recovers=recovers)
+    world = World(script.seed, invariants, recovers=recovers, numbers=numbers)
     try:
         with quiet_logs():
             world.run(script)
