@@ -47,8 +47,9 @@ WORKERS ?= 4
 test: static stack-tool ## set up everything, check, run every test; lists each skip with its reason
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-soak: setup ## kill it ROUNDS=500 times at random instants while everything is asked of it; SEED=n begins there
+soak: setup stack-tool ## kill it ROUNDS=500 times at random instants while everything is asked of it; SEED=n begins there
 	TASKDOCK_SOAK_ROUNDS=$(ROUNDS) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
+	TASKDOCK_STACK_ROUNDS=50 TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(WORKERS) tests/integration/stack/test_kill.py
 
 planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one
 	PYTHONPATH=tests $(BIN)/python -m simulation.planted $(BUG)

@@ -136,6 +136,18 @@ async def test_rebase_left_in_the_clone(stacks: StackRepo) -> None:
     assert stacks.disorder() == []
 
 
+async def test_work_collected_over_a_rebase_that_was_left(stacks: StackRepo) -> None:
+    """What an agent brought between a crash in the middle of a rebase and the next job stays on its branch."""
+    stacks.conflict_trunk("fix-x")
+    await stacks.run(JobKind.SYNC_REPO)
+    assert spice(stacks.clone, "branch", "restack", "--branch", "fix-x").returncode == 1
+    brought = stacks.move_here("fix-x", {"new.txt": "newer work\n"})
+    end = await stacks.run(JobKind.RESTACK_SUBTREE, job_id="job-2", branch="feat-a")
+    assert end.failure is None
+    assert stacks.heads()["fix-x"] == brought
+    assert stacks.disorder() == []
+
+
 async def test_time_out(stacks: StackRepo) -> None:
     """A git-spice that takes too long is ended, the clone is in order, and the end says that time ran out."""
     slow = program(stacks.root / "slow", f'[ "$2" = restack ] && sleep 600\nexec {GIT_SPICE} "$@"')

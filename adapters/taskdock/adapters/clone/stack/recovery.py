@@ -65,12 +65,12 @@ async def recover(run: JobRun) -> None:
 
 
 async def _end_rebase(clone: Clone) -> None:
-    """Take the branch back to where it was; where git cannot read its own notes, its branch never moved."""
-    git_dir = clone.folder / ".git"
-    for way in ("--abort", "--quit"):
-        if (await clone.git("rebase", way)).exit_code == 0:
-            break
-    await on_disk(_remove_rebases, git_dir)
+    """Drop a rebase. Its branch has not moved yet, so it is not put back either.
+
+    `git rebase --abort` would set it to where the rebase began, and drop what was collected from a sandbox since then.
+    """
+    await clone.git("rebase", "--quit")
+    await on_disk(_remove_rebases, clone.folder / ".git")
 
 
 async def _detach(clone: Clone, trunk: str) -> None:
