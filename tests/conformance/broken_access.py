@@ -5,30 +5,23 @@ Never: a fault of the provider half (broken_provider.py).
 Reads as: test_broken_provider.py -> a fault -> `LocalSandboxes` of level `process`.
 """
 
-# ruff: noqa: ARG002 - a fault has the arguments of what it breaks, and forgetting one is often the fault
-
-import itertools
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import anyio
 from anyio import CancelScope
-from attrs import evolve, frozen
+from attrs import evolve
 
+from conformance.broken_services import SERVICE_FAULTS
 from conformance.honest_provider import Honest
 from taskdock.core.errors import Permanent, PortError, Transient, Unreachable
 from taskdock.ports.sandbox import (
-    Endpoint,
     Exec,
     ExecResult,
-    Observation,
     Phase,
     ProgramFile,
     SandboxRef,
-    ServiceSpec,
 )
 
 
@@ -247,193 +240,17 @@ class HostProgramForgotten(Honest):
         )
 
 
-class ServiceStartedTwice(Honest):
-    """Whoever ensures a service that another caller is starting starts one too."""
+class CutOffLooksDone(Honest):
+    """A command that was cut off by a stop is told as one that succeeded."""
 
-    found_by = "check_service_is_started_once"
-    says = "However many ensure a service, one server is started"
-    numbers: ClassVar["itertools.count[int]"] = itertools.count()
+    found_by = "check_stop_cuts_what_runs"
+    says = "A command that a stop cut off does not look as if it had succeeded"
 
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        return await self.real.ensure_service(ref, evolve(service, name=f"probe-{next(self.numbers)}"))
-
-
-class ServicesKeptInMemory(Honest):
-    """Which services run is kept in memory; the next process starts them anew."""
-
-    found_by = "check_service_is_adopted"
-    says = "An adapter that did not start a service finds it"
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.known: set[str] = set()
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        if service.name not in self.known:
-            await self.real.stop_service(ref, service.name)
-        self.known.add(service.name)
-        return await self.real.ensure_service(ref, service)
-
-
-class EndpointOfTheStopped(Honest):
-    """endpoint gives the last address, whether the service runs or not."""
-
-    found_by = "check_stop_ends_the_service"
-    says = "endpoint of a stopped service is Unreachable"
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.last: dict[SandboxRef, Endpoint] = {}
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        self.last[ref] = await self.real.ensure_service(ref, service)
-        return self.last[ref]
-
-    async def endpoint(self, ref: SandboxRef, service: str) -> Endpoint:
-        return self.last.get(ref) or await self.real.endpoint(ref, service)
-
-
-class StopServiceLeavesDaemons(Honest):
-    """stop_service ends the one process that it started."""
-
-    found_by = "check_stop_ends_the_service"
-    says = "stop_service waits until the service and every process that it started are gone"
-
-    async def stop_service(self, ref: SandboxRef, service: str) -> None:
-        await self.real.stop_service(ref, service)
-        await self.leave_one(ref)
-
-
-class StopServiceEndsAll(Honest):
-    """stop_service ends whatever runs in the box."""
-
-    found_by = "check_stop_spares_what_else_runs"
-    says = "stop_service ends the service, and nothing else of the sandbox"
-
-    async def stop_service(self, ref: SandboxRef, service: str) -> None:
-        owner = (await self.real.observe(ref)).labels["owner"]
-        await self.real.stop(ref, owner)
-        await self.real.start(ref, owner)
-
-
-class IncarnationStays(Honest):
-    """The incarnation is the name of the box."""
-
-    found_by = "check_new_start_is_a_new_incarnation"
-    says = "Every start of a service has an incarnation of its own"
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        return evolve(await self.real.ensure_service(ref, service), incarnation=ref.name)
-
-
-class OldVersionKept(Honest):
-    """A service that runs is good enough, whatever its version."""
-
-    found_by = "check_new_version_replaces"
-    says = "A service that is ensured in another version is started anew in it"
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
+    async def exec(self, ref: SandboxRef, command: Exec) -> ExecResult:
         try:
-            return await self.real.endpoint(ref, service.name)
+            return evolve(await self.real.exec(ref, command), exit_code=0)
         except PortError:
-            return await self.real.ensure_service(ref, service)
-
-
-class HealthIsNotAwaited(Honest):
-    """A server that was started counts as up; where it will answer is guessed."""
-
-    found_by = "check_silence_is_transient"
-    says = "A server that does not answer its health path in time is Transient"
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        try:
-            return await self.real.ensure_service(ref, service)
-        except Transient:
-            token = {"Authorization": f"Bearer {'0' * 32}"}
-            return Endpoint("http://127.0.0.1:1", token, "guessed", os.fspath(self.home(ref) / "checkout"))
-
-
-class SilentServerLeftRunning(Honest):
-    """A server that never answered is told of, and goes on."""
-
-    found_by = "check_silence_is_transient"
-    says = "A server that never answered is stopped"
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        try:
-            return await self.real.ensure_service(ref, service)
-        except Transient:
-            await self.leave_one(ref)
-            raise
-
-
-class LogTailMissing(Honest):
-    """A server that ends says why, and nobody reads it."""
-
-    found_by = "check_crash_tells_the_log"
-    says = "carries the end of its output as `log_tail`"
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        try:
-            return await self.real.ensure_service(ref, service)
-        except Transient as error:
-            raise Transient(error.reason) from error
-
-
-class TokenInTheLogTail(Honest):
-    """The log tail is shown as the server wrote it."""
-
-    found_by = "check_crash_tells_the_log"
-    says = "Neither the log tail nor the reason of an error shows the token"
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        try:
-            return await self.real.ensure_service(ref, service)
-        except Transient as error:
-            token = (await self.real.get_file(ref, "shown")).decode()
-            tail = (error.log_tail or "").replace("[token]", token)
-            raise Transient(error.reason, log_tail=tail) from error
-
-
-@frozen
-class LoudEndpoint(Endpoint):
-    """An endpoint whose repr shows everything."""
-
-    def __repr__(self) -> str:
-        return f"LoudEndpoint({self.url}, {dict(self.headers)})"
-
-
-class TokenInTheRepr(Honest):
-    """The endpoint is a type of the adapter's own, and its repr shows the headers."""
-
-    found_by = "check_token_is_secret"
-    says = "The token stands in the headers and in no repr"
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        found = await self.real.ensure_service(ref, service)
-        return LoudEndpoint(found.url, found.headers, found.incarnation, found.checkout, found.uds)
-
-
-class CheckoutElsewhere(Honest):
-    """The endpoint tells another checkout than the one that commands run in."""
-
-    found_by = "check_service_answers"
-    says = "`{checkout}` is filled with the checkout that the endpoint tells"
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        return evolve(await self.real.ensure_service(ref, service), checkout="/workspace")
-
-
-class DestroyForgetsServices(Honest):
-    """destroy ends what runs in the box, and the servers beside it go on."""
-
-    found_by = "check_destroy_ends_services"
-    says = "`absent` means that no process of a service is left"
-
-    async def destroy(self, ref: SandboxRef, owner: str) -> Observation:
-        if list((self.root / ref.name / "services").glob("*.json")):
-            shutil.rmtree(self.root / ref.name)
-        return await self.real.destroy(ref, owner)
+            return ExecResult(0, b"", b"")
 
 
 ACCESS_FAULTS: tuple[type[Honest], ...] = (
@@ -454,18 +271,6 @@ ACCESS_FAULTS: tuple[type[Honest], ...] = (
     PutFollowsLinks,
     MissingFileIsEmpty,
     HostProgramForgotten,
-    ServiceStartedTwice,
-    ServicesKeptInMemory,
-    EndpointOfTheStopped,
-    StopServiceLeavesDaemons,
-    StopServiceEndsAll,
-    IncarnationStays,
-    OldVersionKept,
-    HealthIsNotAwaited,
-    SilentServerLeftRunning,
-    LogTailMissing,
-    TokenInTheLogTail,
-    TokenInTheRepr,
-    CheckoutElsewhere,
-    DestroyForgetsServices,
+    CutOffLooksDone,
+    *SERVICE_FAULTS,
 )

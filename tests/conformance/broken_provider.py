@@ -11,17 +11,19 @@ A fault's docstring says what is wrong. `found_by` names the check that must fin
 
 import os
 import shutil
+import signal
 import threading
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
 import anyio
+from anyio import to_thread
 from attrs import evolve
 
+from conformance.broken_truth import TRUTH_FAULTS
 from conformance.honest_provider import Honest
+from local_process import processes
 from taskdock.core.errors import Foreign, Permanent, Transient
 from taskdock.ports.sandbox import Observation, Phase, SandboxRef, SandboxSpec
 
@@ -319,141 +321,49 @@ class StartMakesAbsent(Honest):
         return await self.real.start(ref, owner)
 
 
-class ListShowsForeign(Honest):
-    """list_owned lists what the account can see."""
+class DaemonsOutliveDestroy(Honest):
+    """destroy ends the sessions that it knows, and what left them lives on."""
 
-    found_by = "check_list_names_only_ours"
-    says = "list_owned names only sandboxes whose owner label is the one asked for"
-
-    async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
-        for folder in sorted(self.root.glob("taskdock-*")):
-            yield await self.real.observe(SandboxRef(self.id, folder.name))
-
-
-class ListEndsAfterOnePage(Honest):
-    """list_owned gives the first page, and that has one entry."""
-
-    found_by = "check_list_names_only_ours"
-    says = "list_owned names every sandbox of its owner once"
-
-    async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
-        async for observation in self.real.list_owned(owner):
-            yield observation
-            return
-
-
-class ListHidesStopped(Honest):
-    """list_owned lists what runs."""
-
-    found_by = "check_list_shows_what_is_stopped"
-    says = "list_owned names every sandbox whatever its phase"
-
-    async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
-        async for observation in self.real.list_owned(owner):
-            if observation.phase is Phase.RUNNING:
-                yield observation
-
-
-class ListHasNoLabels(Honest):
-    """The list of the provider comes without labels, and nobody reads them."""
-
-    found_by = "check_list_names_only_ours"
-    says = "An observation of list_owned carries exactly the labels of the spec"
-
-    async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
-        async for observation in self.real.list_owned(owner):
-            yield evolve(observation, labels={})
-
-
-class LabelsMissing(Honest):
-    """observe tells the phase alone."""
-
-    found_by = "check_observation_tells_whose"
-    says = "An observation carries exactly the labels of the spec"
-
-    async def observe(self, ref: SandboxRef) -> Observation:
-        return evolve(await self.real.observe(ref), labels={})
-
-
-class ObserveIsCached(Honest):
-    """An answer of observe is given again to who asks again."""
-
-    found_by = "check_observe_is_never_cached"
-    says = "observe is never cached"
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.seen: dict[SandboxRef, Observation] = {}
-
-    async def observe(self, ref: SandboxRef) -> Observation:
-        if ref not in self.seen or self.seen[ref].phase is not Phase.RUNNING:
-            self.seen[ref] = await self.real.observe(ref)
-        return self.seen[ref]
+    found_by = "check_destroy_ends_daemons"
+    says = "`absent` means that no process and no file of the sandbox is left"
 
     async def destroy(self, ref: SandboxRef, owner: str) -> Observation:
-        self.seen.pop(ref, None)
+        running = await to_thread.run_sync(processes, self.root, ref.name)
+        for leader in running & {os.getsid(pid) for pid in running}:
+            os.killpg(leader, signal.SIGKILL)
+        shutil.rmtree(self.root / ref.name, ignore_errors=True)
+        return await self.real.observe(ref)
+
+
+class BusyWhileDestroyed(BusyAtOnce):
+    """destroy is refused while the box is being made, so that who gives it up has to come again."""
+
+    found_by = "check_destroy_beside_ensure"
+    says = "Ensures and destroys of one name at once all succeed"
+
+    async def ensure(self, spec: SandboxSpec) -> Observation:
+        self.under_way.add(spec.ref.name)
+        try:
+            return await self.real.ensure(spec)
+        finally:
+            self.under_way.discard(spec.ref.name)
+
+    async def destroy(self, ref: SandboxRef, owner: str) -> Observation:
+        if ref.name in self.under_way:
+            raise Transient("This sandbox is being made.")
         return await self.real.destroy(ref, owner)
 
 
-class ReadAtOfTheFirstLook(Honest):
-    """observe reads anew, and tells the time of its first reading."""
+class SnapshotOfTheStopped(Honest):
+    """A stop writes a snapshot, and destroy does not know of it."""
 
-    found_by = "check_observe_is_never_cached"
-    says = "`read_at` is the time of this very reading"
+    found_by = "check_stopped_is_destroyed"
+    says = "`absent` means that no file is left, of a stopped sandbox too"
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.began = self.real._now()
-
-    async def observe(self, ref: SandboxRef) -> Observation:
-        return evolve(await self.real.observe(ref), read_at=self.began)
-
-
-class ReadAtInThePast(Honest):
-    """read_at is the time of the last change, which the provider happens to tell."""
-
-    found_by = "check_observation_tells_when"
-    says = "`read_at` is the time at which the provider was read"
-
-    async def observe(self, ref: SandboxRef) -> Observation:
-        observation = await self.real.observe(ref)
-        return evolve(observation, read_at=observation.read_at - timedelta(hours=1))
-
-
-class ReadAtWithoutZone(Honest):
-    """read_at is local time without saying so."""
-
-    found_by = "check_observation_tells_when"
-    says = "`read_at` is aware of its time zone"
-
-    async def observe(self, ref: SandboxRef) -> Observation:
-        observation = await self.real.observe(ref)
-        return evolve(observation, read_at=observation.read_at.replace(tzinfo=None))
-
-
-class ObserveMakes(Honest):
-    """observe makes what it looks at."""
-
-    found_by = "check_absent_before_ensure"
-    says = "Observing changes nothing"
-
-    async def observe(self, ref: SandboxRef) -> Observation:
-        observation = await self.real.observe(ref)
-        if observation.phase is Phase.ABSENT:
-            (self.root / f".seen-{ref.name}").touch()
+    async def stop(self, ref: SandboxRef, owner: str) -> Observation:
+        observation = await self.real.stop(ref, owner)
+        shutil.copytree(self.home(ref), self.root / ".snapshots" / ref.name, symlinks=True)
         return observation
-
-
-class RawErrorOfTheClient(Honest):
-    """What the provider's client raises comes out as it is."""
-
-    found_by = "check_absent_before_ensure"
-    says = "An adapter raises PortErrors only"
-
-    async def observe(self, ref: SandboxRef) -> Observation:
-        if not (self.root / ref.name).exists():
-            raise KeyError(os.fspath(self.root / ref.name))
-        return await self.real.observe(ref)
 
 
 PROVIDER_FAULTS: tuple[type[Honest], ...] = (
@@ -479,15 +389,8 @@ PROVIDER_FAULTS: tuple[type[Honest], ...] = (
     StopLosesFiles,
     StoppingTwiceRaises,
     StartMakesAbsent,
-    ListShowsForeign,
-    ListEndsAfterOnePage,
-    ListHidesStopped,
-    ListHasNoLabels,
-    LabelsMissing,
-    ObserveIsCached,
-    ReadAtOfTheFirstLook,
-    ReadAtInThePast,
-    ReadAtWithoutZone,
-    ObserveMakes,
-    RawErrorOfTheClient,
+    DaemonsOutliveDestroy,
+    BusyWhileDestroyed,
+    SnapshotOfTheStopped,
+    *TRUTH_FAULTS,
 )
