@@ -64,3 +64,18 @@ def test_no_check_is_idle() -> None:
     idle = CHECKS.keys() - {fault.found_by for fault in FAULTS}
     assert len(PROVIDER_CHECKS) + len(ACCESS_CHECKS) == len(SANDBOX_CHECKS) == len(CHECKS)
     assert idle == set()
+
+
+def test_page_shows_the_faults() -> None:
+    """The page of the kit has a row for each fault: what is wrong, and the check that finds it."""
+    page = (Path(__file__).parents[2] / "docs/conformance.md").read_text()
+    rows = [
+        f"| `{fault.__name__}` | {(fault.__doc__ or '').rstrip('.')} | `{fault.found_by}` |"
+        for fault in FAULTS
+    ]
+    shown = [
+        line
+        for line in page.splitlines()
+        if line.startswith("| `") and line.endswith("` |") and "check_" in line
+    ]
+    assert shown == rows, "\n".join(rows)

@@ -1,19 +1,21 @@
 """Examination: runs the checks of a port on an adapter without a test runner, and tells what it found.
 
-Owns: `examine`, `Report`, `Finding` and `Verdict`.
+Owns: `examine`, `command`, `Report`, `Finding` and `Verdict`.
 Never: a check of its own; a check that is left out because an earlier one failed.
-Reads as: your program, or `python -m taskdock.testing.conformance` -> this -> the checks -> your adapter.
+Reads as: your program -> this -> the checks -> your adapter.
 
-    report = await examine(SANDBOX_CHECKS, my_under_test)
-    print(report)
-    report.require_kept()
+    report = await examine(SANDBOX_CHECKS, opened)         # in a program
+    raise SystemExit(command(SANDBOX_CHECKS, opened))      # as a command of its own
 """
 
+import argparse
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import TypeVar
 
+import anyio
 from attrs import frozen
 
 from taskdock.testing.conformance.promises import Check, NotExamined, promise_of
@@ -65,11 +67,17 @@ class Report:
         if self.broken:
             raise AssertionError("\n".join(f"{one.check}: {one.sentence}" for one in self.broken))
 
+    @property
+    def total(self) -> str:
+        """How many were kept, broken and not examined, in a line."""
+        counts = {verdict: sum(one.verdict is verdict for one in self.findings) for verdict in Verdict}
+        return (
+            ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count) or "no check"
+        )
+
     def __str__(self) -> str:
         """Every finding, and the sum of them."""
-        counts = {verdict: sum(one.verdict is verdict for one in self.findings) for verdict in Verdict}
-        total = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count)
-        return "\n".join([*map(str, self.findings), total or "nothing to examine"])
+        return "\n".join([*map(str, self.findings), self.total])
 
 
 async def examine(
@@ -89,6 +97,36 @@ async def examine(
         if tell is not None:
             tell(finding)
     return Report(tuple(findings))
+
+
+def command(
+    checks: Sequence[Check[_UnderTest]],
+    opened: Callable[[], AbstractAsyncContextManager[_UnderTest]],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Examine as a command does: print each finding as it comes and their sum, and give the exit code.
+
+    That is 0 when every promise was kept, 1 when one was broken; `--only CHECK` (which may be repeated) runs that one
+    alone, `--trio` runs on trio. A wrong argument ends the process with 2, as with every command.
+    """
+    names = [check.__name__ for check in checks]
+    parser = argparse.ArgumentParser(description="Examine an adapter against the promises of its port.")
+    parser.add_argument("--only", metavar="CHECK", choices=names, action="append", help=", ".join(names))
+    parser.add_argument("--trio", action="store_true", help="run on trio instead of asyncio")
+    given = parser.parse_args(arguments)
+    chosen = [check for check in checks if not given.only or check.__name__ in given.only]
+
+    async def work() -> Report:
+        return await examine(chosen, opened, _tell)
+
+    report = anyio.run(work, backend="trio" if given.trio else "asyncio")
+    sys.stdout.write(f"{report.total}\n")
+    return 1 if report.broken else 0
+
+
+def _tell(finding: Finding) -> None:
+    sys.stdout.write(f"{finding}\n")
+    sys.stdout.flush()
 
 
 async def _examined(check: Check[_UnderTest], under_test: _UnderTest) -> Finding:

@@ -7,11 +7,12 @@ Reads as: the suites -> this -> examination.py, or a test runner of yours.
 
 import functools
 import inspect
+import traceback
 import unittest
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import TypeVar
 
 import anyio
@@ -28,6 +29,8 @@ CHECK_SECONDS_MAX = 600.0
 """After so long a check is given up: what waits without a bound is a broken promise too."""
 
 _HERE = str(Path(__file__).parent)
+_BETWEEN = frozenset({"anyio", "asyncio", "contextlib", "functools", "trio"})
+"""Modules that stand between a check and the adapter it calls."""
 
 
 class PromiseBroken(AssertionError):
@@ -135,7 +138,7 @@ def _told(check: Check[_UnderTest], errors: type[TaskdockError]) -> Check[_Under
                     raise
                 if isinstance(first, AssertionError | NotExamined):
                     raise first from None
-                raise _broken(first, promise_of(check), errors) from error
+                raise _broken(first, check, errors) from error
         if waited.cancelled_caught:
             seen = f"a call had not come back after {CHECK_SECONDS_MAX:g} s"
             raise PromiseBroken(promise_of(check), seen, "give every wait of the adapter a deadline")
@@ -159,15 +162,16 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _broken(error: Exception, promise: str, errors: type[TaskdockError]) -> PromiseBroken:
+def _broken(error: Exception, check: Check[_UnderTest], errors: type[TaskdockError]) -> PromiseBroken:
     """What an error means that no check asked for: a refusal of what is allowed, a foreign error, a strange answer."""
-    where = _adapter_call(error.__traceback__)
+    code: CodeType = inspect.unwrap(check).__code__
+    where = _adapter_call(error.__traceback__, code)
     if where is None:
         mend = "give the shapes that the docstrings of the port name"
-        broken = PromiseBroken(promise, f"an answer could not be read: {error!r}", mend)
+        broken = PromiseBroken(promise_of(check), f"an answer could not be read: {error!r}", mend)
     elif isinstance(error, errors):
         mend = f"let it succeed, or raise only what the port's docstring of {where.rpartition('.')[2]} allows"
-        broken = PromiseBroken(promise, f"{where} raised {error!r}", mend)
+        broken = PromiseBroken(promise_of(check), f"{where} raised {error!r}", mend)
     else:
         mend = f"turn {type(error).__name__} into one of them, in a table of the adapter's own"
         broken = PromiseBroken(
@@ -178,16 +182,15 @@ def _broken(error: Exception, promise: str, errors: type[TaskdockError]) -> Prom
     return broken
 
 
-def _adapter_call(trace: TracebackType | None) -> str | None:
+def _adapter_call(trace: TracebackType | None, check: CodeType) -> str | None:
     """Which call of the adapter an error came from: the first frame below the last one of the checks."""
     found = None
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_filename.startswith(_HERE):
+    for frame, _ in traceback.walk_tb(trace):
+        code = frame.f_code
+        if code is check or code.co_filename.startswith(_HERE):
             found = None
-        elif found is None:
+        elif found is None and frame.f_globals.get("__name__", "").partition(".")[0] not in _BETWEEN:
             found = code.co_qualname
-        trace = trace.tb_next
     return found
 
 

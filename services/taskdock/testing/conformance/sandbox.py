@@ -11,7 +11,7 @@ How to use it, with pytest and anyio's plugin:
     async def test_my_provider(check, tmp_path):
         await check(SandboxUnderTest(provider=..., access=..., ...))
 
-Without a test runner: `examine` in examination.py, or `python -m taskdock.testing.conformance sandbox your_module:opened`.
+Without a test runner: `examine` or `command` in examination.py.
 
 Every check makes sandboxes of its own with fresh names and destroys them, also when it fails. Its failure is one sentence:
 the promise, what was seen instead, and how to mend it.
