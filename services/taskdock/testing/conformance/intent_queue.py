@@ -341,4 +341,5 @@ QUEUE_CHECKS: tuple[StoreCheck, ...] = told(
     check_report_counts,
     *TURN_CHECKS,
     errors=StoreError,
+    is_bounded=False,
 )

@@ -112,13 +112,14 @@ async def cleared(clear: Callable[[], Awaitable[None]], seconds_max: float) -> A
 
 
 def told(
-    *checks: Check[_UnderTest], errors: type[TaskdockError] = PortError
+    *checks: Check[_UnderTest], errors: type[TaskdockError] = PortError, is_bounded: bool = True
 ) -> tuple[Check[_UnderTest], ...]:
     """Give checks that end in time and fail by one `PromiseBroken`, also over what the adapter raises unasked.
 
-    `errors` is the family that the port's adapters raise.
+    `errors` is the family that the port's adapters raise. Without `is_bounded` nobody watches the time: needed where the
+    record under test opens what outlives its check, such as a task group, since then no scope may stand around the check.
     """
-    return tuple(_told(check, errors) for check in checks)
+    return tuple(_bounded(_told(check, errors)) if is_bounded else _told(check, errors) for check in checks)
 
 
 def promise_of(check: Check[_UnderTest]) -> str:
@@ -129,16 +130,24 @@ def promise_of(check: Check[_UnderTest]) -> str:
 def _told(check: Check[_UnderTest], errors: type[TaskdockError]) -> Check[_UnderTest]:
     @functools.wraps(check)
     async def examined(under_test: _UnderTest) -> None:
-        with anyio.CancelScope(deadline=anyio.current_time() + CHECK_SECONDS_MAX) as waited:
-            try:
-                await check(under_test)
-            except (Exception, BaseExceptionGroup) as error:
-                first = _first(error)
-                if not isinstance(first, Exception):
-                    raise
-                if isinstance(first, AssertionError | NotExamined):
-                    raise first from None
-                raise _broken(first, check, errors) from error
+        try:
+            await check(under_test)
+        except (Exception, BaseExceptionGroup) as error:
+            first = _first(error)
+            if not isinstance(first, Exception):
+                raise
+            if isinstance(first, AssertionError | NotExamined):
+                raise first from None
+            raise _broken(first, check, errors) from error
+
+    return examined
+
+
+def _bounded(check: Check[_UnderTest]) -> Check[_UnderTest]:
+    @functools.wraps(check)
+    async def examined(under_test: _UnderTest) -> None:
+        with anyio.move_on_after(CHECK_SECONDS_MAX) as waited:
+            await check(under_test)
         if waited.cancelled_caught:
             seen = f"a call had not come back after {CHECK_SECONDS_MAX:g} s"
             raise PromiseBroken(promise_of(check), seen, "give every wait of the adapter a deadline")

@@ -21,12 +21,13 @@ from taskdock.testing.conformance.sandbox_inside import INSIDE_CHECKS
 from taskdock.testing.conformance.sandbox_life import LIFE_CHECKS
 from taskdock.testing.conformance.sandbox_rest import REST_CHECKS
 from taskdock.testing.conformance.sandbox_service import SERVICE_CHECKS
+from taskdock.testing.conformance.sandbox_service_failures import SERVICE_FAILURE_CHECKS
 from taskdock.testing.conformance.sandbox_truth import TRUTH_CHECKS
 from taskdock.testing.conformance.sandbox_under_test import SandboxCheck, SandboxUnderTest
 
 PROVIDER_CHECKS: tuple[SandboxCheck, ...] = (*TRUTH_CHECKS, *LIFE_CHECKS, *REST_CHECKS)
 """The half of `SandboxProvider`; its checks look inside through the access."""
-ACCESS_CHECKS: tuple[SandboxCheck, ...] = (*INSIDE_CHECKS, *SERVICE_CHECKS)
+ACCESS_CHECKS: tuple[SandboxCheck, ...] = (*INSIDE_CHECKS, *SERVICE_CHECKS, *SERVICE_FAILURE_CHECKS)
 """The half of `SandboxAccess`."""
 SANDBOX_CHECKS: tuple[SandboxCheck, ...] = (*PROVIDER_CHECKS, *ACCESS_CHECKS)
 

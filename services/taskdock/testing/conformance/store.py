@@ -32,6 +32,7 @@ STORE_CHECKS: tuple[StoreCheck, ...] = told(
     *READER_CHECKS,
     *UPKEEP_CHECKS,
     errors=StoreError,
+    is_bounded=False,
 )
 
 __all__ = ["STORE_CHECKS", "StoreAndQueue", "StoreCheck", "StoreUnderTest"]
