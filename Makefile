@@ -30,7 +30,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help
+.PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults
 
 run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
 	$(BIN)/taskdock demo --stay --home .taskdock
@@ -62,6 +62,9 @@ static: setup ## ruff, mypy and pyright
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+faults: setup ## plant each fault in a real provider, a store of clones, a namer, a clock, and see that the kit finds it
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -v -k "fault" tests/conformance
 
 bench: setup ## measure against the targets, a few minutes; SIZE=quick for one, JSON=path to write the rows
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/run.py --size $(or $(SIZE),full) $(if $(JSON),--json "$(JSON)")
