@@ -274,11 +274,15 @@ class Client:
         message = await self._message(act, "edit")
         if message is None:
             return
+        unanswered = self.ledger.unanswered
         receipt = await self._ask(
             "edit_message", act, lambda dock, key: dock.edit_message(message.id, text, key=key)
         )
-        if receipt is not None and message.id in self.ledger.messages:
-            self.ledger.messages[message.id].text = text
+        sent = self.ledger.messages.get(message.id)
+        if sent is not None and receipt is not None:
+            sent.text, sent.may_be = text, set()
+        elif sent is not None and self.ledger.unanswered > unanswered:
+            sent.may_be.add(text)
 
     async def withdraw_message(self, act: Act) -> None:
         """Take one back that still waits."""

@@ -17,6 +17,8 @@ class Sent:
     tab_id: str
     text: str
     withdrawn: bool = False
+    may_be: set[str] = field(factory=set)
+    """Texts of edits that were not answered."""
 
 
 @mutable

@@ -58,6 +58,8 @@ class World:
     processes: list[Process] = field(factory=list, init=False)
     steps: int = field(default=0, init=False)
     """How many commits were made."""
+    overlaps: bool = field(default=False, init=False)
+    """Whether two schedulers worked at once since the world last rested."""
     _watching: list[Invariant] = field(factory=list, init=False)
     _mischief: Mischief = field(init=False)
 
@@ -129,6 +131,7 @@ class World:
 
     def start(self, *, believes: bool = False) -> Process:
         """Start a process."""
+        self.overlaps |= believes
         process = Process(self.outside, len(self.processes) + 1, self._committed, believes)
         self.processes.append(process)
         process.start()
@@ -167,6 +170,7 @@ class World:
             before = self.steps
             await asyncio.sleep(_QUIET_SECONDS)
             if not self.outside.data.outbox and before == self.steps:
+                self.overlaps = any(one.believes and not one.is_over for one in self.processes)
                 return
             if nature.seconds > until:
                 left = [one.intent for one in self.outside.data.outbox.values()]
