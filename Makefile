@@ -23,12 +23,14 @@ FIND_PYTHON := for python in python3 python3.13 python3.12 python3.11 python3.14
 	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$python"; break; fi; done
 ROUNDS ?= 500
 SEED ?=
+PROVIDER ?= local
+ONLY ?=
 PYTHON ?= $(shell $(FIND_PYTHON))
 
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak check static bench format diagrams lock wheel setup setup-run clean help
+.PHONY: run demo test soak matrix check static bench format diagrams lock wheel setup setup-run clean help
 
 run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
 	$(BIN)/taskdock demo --stay --home .taskdock
@@ -44,6 +46,9 @@ test: static ## set up everything, check, run every test; lists each skip with i
 
 soak: setup ## kill it ROUNDS=500 times at random instants while everything is asked of it; SEED=n begins there
 	TASKDOCK_SOAK_ROUNDS=$(ROUNDS) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
+
+matrix: setup ## kill it at every gate of every port; PROVIDER=local-process, ONLY=provider.ensure
+	$(BIN)/python -m taskdock.testing.kill_matrix --provider $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
 
 check: static ## what must hold before each commit: static, then import contracts, bands, words, locks
 	$(BIN)/lint-imports
@@ -62,8 +67,9 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-diagrams: setup ## draw docs/diagrams anew from the machines in the core
+diagrams: setup ## draw docs/diagrams anew from the machines in the core, and docs/transitions.md from their tests
 	$(BIN)/python tools/diagrams.py
+	$(BIN)/python tools/row_cases.py
 
 lock: setup ## write the locks anew; make lock LOCK=--upgrade moves them to the newest versions
 	$(BIN)/python tools/lock.py $(LOCK)

@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from click import ClickException
+from click.exceptions import Exit
 
 from architecture.source_tree import REPOSITORY
 from docs.pages import blocks, code, documents, prose
 from taskdock.adapters.entry.cli.app import build_cli
 from taskdock.adapters.entry.cli.checks import Check
+from taskdock.testing.kill_matrix.__main__ import main as kill_matrix
+from taskdock.testing.kill_matrix.cells import chosen
 
 _ENVIRONMENT = ".venv/bin/"
+ANY_FILE = str(REPOSITORY / "pyproject.toml")
+"""Stands for the reader's own config, of which only the path is looked at."""
 
 
 class Reached(Exception):
@@ -49,8 +55,20 @@ def is_make(words: Sequence[str]) -> bool:
     return set(targets) <= rules
 
 
+def is_kill_matrix(words: Sequence[str]) -> bool:
+    """Whether the command takes these options, and what it is asked for is there; a config is the reader's own."""
+    arguments = [ANY_FILE if word == "taskdock.toml" else word for word in words]
+    try:
+        given = kill_matrix.make_context("kill_matrix", arguments)
+    except (ClickException, Exit):
+        return False
+    return bool(chosen(given.params["only"]))
+
+
 def is_python(words: Sequence[str]) -> bool:
-    """Whether it is pytest on a path that exists."""
+    """Whether it is the kill matrix with options that fit, or pytest on a path that exists."""
+    if [*words[:2]] == ["-m", "taskdock.testing.kill_matrix"]:
+        return is_kill_matrix(words[2:])
     return [*words[:2]] == ["-m", "pytest"] and all((REPOSITORY / word).exists() for word in words[2:3])
 
 
@@ -115,6 +133,8 @@ def test_there_are_commands() -> None:
         "taskdock job list",
         "make coffee",
         ".venv/bin/python -m pytest tests/nothing.py",
+        "python -m taskdock.testing.kill_matrix --sorry",
+        "python -m taskdock.testing.kill_matrix --only nothing",
         "pip install '.[nothing]'",
     ],
 )

@@ -1,73 +1,99 @@
-"""SIGKILL of the whole process in each step: nothing is lost, nothing is made twice, and no client retries."""
+"""SIGKILL of the whole process in each step: nothing is lost, nothing is made twice, and no client retries.
+
+The kills are cells of the shipped kill matrix, judged by its judge and by what is counted on disk and in /proc besides.
+`make matrix` runs all of them.
+"""
 
 from pathlib import Path
 
 import pytest
 
-from e2e.world import World, until
+from agent_server import CACHE
+from e2e.counting import counted
+from e2e.world import World, end_processes, until
 from git_repos import make_remote
+from taskdock.adapters.sandbox.local.levels import Level
 from taskdock.core.message import MessageStatus
+from taskdock.testing.kill_matrix.cells import chosen
+from taskdock.testing.kill_matrix.matrix import KillMatrix
 
-GATES = [
-    "clones.clone.before",
-    "clones.clone.after",
-    "namer.propose.before",
-    "namer.propose.after",
-    "provider.ensure.before",
-    "provider.ensure.after",
-    "clones.checkout.after",
-    "access.ensure_service.before",
-    "access.ensure_service.after",
-    "gateway.open_session.before",
-    "gateway.open_session.after",
-    "gateway.prompt.before",
-    "gateway.prompt.after",
-    "clones.take_in.before",
-    "clones.take_in.after",
+CONFIG = f"""\
+cache = "{CACHE}"
+drain_seconds = 2.0
+[figures]
+backoff_seconds = 0.05
+settle_seconds = 2.0
+closing_seconds = 1.0
+absent_seconds = 0.5
+"""
+
+BEST_LEVEL = [
+    "create/clones.clone.before",
+    "create/clones.clone.after",
+    "create/namer.propose.before",
+    "create/namer.propose.after",
+    "create/provider.ensure.before",
+    "create/provider.ensure.after",
+    "create/clones.checkout.after",
+    "create/access.ensure_service.before",
+    "create/access.ensure_service.after",
+    "create/gateway.open_session.before",
+    "create/gateway.open_session.after",
+    "create/gateway.prompt.before",
+    "create/gateway.prompt.after",
+    "create/clones.take_in.before",
+    "create/clones.take_in.after",
+    "kill/provider.destroy.before",
+    "kill/provider.destroy.after",
+    "kill/clones.take_in.after",
 ]
+"""Each step of a task's coming up and of its end, at whatever level works on the machine."""
+
+OTHER_LEVELS = {
+    Level.PROCESS: ["doubt/gateway.delivery.before", "answer/gateway.answer_permission.after"],
+    Level.BUBBLEWRAP: ["resume/provider.start.after", "unarchive/provider.ensure.after"],
+    Level.BUBBLEWRAP_NETNS: ["stop/provider.stop.after", "heal/access.ensure_service.after"],
+}
+"""At each level by its name, what users ask of a task that runs, a kill in each."""
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The client's side; the process under test runs on asyncio."""
-    return "asyncio"
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("gate_name", GATES)
-async def test_a_killed_process_goes_on_after_its_restart(
-    world: World, tmp_path: Path, gate_name: str
-) -> None:
-    """The task comes up, its one prompt was seen once or says that nobody can tell, and there is one sandbox."""
-    remote = make_remote(tmp_path / "remote")
-    gate = world.gate(gate_name)
-    world.start()
-    async with world.client() as dock:
-        receipt = await dock.create_task(repo=str(remote), prompt="Add a note about cursor pagination")
-        await world.reached(gate)
-        world.kill()
-        world.open_gate(gate)
-        world.start()
-        view = await world.see(
-            dock,
-            receipt.task_id,
-            lambda view: view.task.head is not None or view.tabs[0].held,
-            "the end of the turn",
-        )
-        message = (await dock.messages(receipt.tab_id or ""))[0]
-    prompts = world.prompts_seen()
-    assert view.task.status.value == "running"
-    assert len(world.sandboxes()) == 1
-    assert len(world.servers()) == 1
-    if message.status is MessageStatus.FAILED:
-        assert message.reason == "delivery_unknown"
-        assert len(prompts) <= 1
-    else:
-        assert message.status is MessageStatus.DELIVERED
-        assert len(prompts) == 1
+async def killed_at(folder: Path, provider: str, cell: str) -> None:
+    """Every promise holds after this kill."""
+    config = folder / "taskdock.toml"
+    config.write_text(CONFIG)
+    matrix = KillMatrix(config, provider, folder=folder / "kills", witness=counted)
+    try:
+        (verdict,) = await matrix.run(chosen([cell]))
+    finally:
+        for trial in (folder / "kills").glob("*-*"):
+            end_processes(trial)
+    assert verdict.is_fine, verdict.story()
+    assert verdict.reason is None
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("cell", BEST_LEVEL)
+async def test_a_killed_process_goes_on_after_its_restart(tmp_path: Path, cell: str) -> None:
+    """The task comes up or ends as asked: one sandbox, one server, one prompt, and nothing once it is killed."""
+    await killed_at(tmp_path, "local", cell)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+@pytest.mark.parametrize(
+    ("level", "cell"),
+    [(level, cell) for level, cells in OTHER_LEVELS.items() for cell in cells],
+    indirect=["level"],
+    ids=[f"{level.value}-{cell}" for level, cells in OTHER_LEVELS.items() for cell in cells],
+)
+async def test_it_goes_on_at_each_level(tmp_path: Path, level: Level, cell: str) -> None:
+    """The same at each level by its name, in what is asked of a task that runs; who drives it runs on trio."""
+    await killed_at(tmp_path, f"local-{level.value}", cell)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_killed_process_finds_the_running_turn_again(world: World, tmp_path: Path) -> None:
     """A turn that goes on while nobody watches is followed to its end, without a second prompt and without a gap."""
     remote = make_remote(tmp_path / "remote")
@@ -88,28 +114,3 @@ async def test_a_killed_process_finds_the_running_turn_again(world: World, tmp_p
     assert view.tabs[0].last_end.value == "completed"
     assert message.status is MessageStatus.DELIVERED
     assert len(world.prompts_seen()) == 1
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    "gate_name", ["provider.destroy.before", "provider.destroy.after", "clones.take_in.after"]
-)
-async def test_a_kill_goes_on_after_a_restart(world: World, tmp_path: Path, gate_name: str) -> None:
-    """A task that was being killed ends killed, with no process and no folder left and its commit in the clone."""
-    remote = make_remote(tmp_path / "remote")
-    world.start()
-    async with world.client() as dock:
-        receipt = await dock.create_task(repo=str(remote), prompt="Write something down")
-        view = await world.see(
-            dock, receipt.task_id, lambda view: view.task.head is not None, "collected work"
-        )
-        gate = world.gate(gate_name)
-        await dock.kill_task(receipt.task_id)
-        await world.reached(gate)
-        world.kill()
-        world.open_gate(gate)
-        world.start()
-        killed = await world.rest(dock, receipt.task_id, "killed")
-    assert killed.task.head == view.task.head
-    assert world.sandboxes() == []
-    assert world.processes() == []

@@ -16,7 +16,7 @@ import anyio.to_thread
 import pytest
 
 from e2e.installation import until_happened
-from e2e.world import SERVE, World, until
+from e2e.world import World, serving, until
 from taskdock import app
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ class Waiter:
         }
         with (world.home.parent / "waiter.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(SERVE), str(world.home)],
+                serving(world.home),
                 stdout=subprocess.PIPE, stderr=log, env=environment,
             )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 Owns: `World`, which starts and kills the scheduling process, and counts what is really there.
 Never: a mock; the store, git, the sandboxes, sandbox-agent and the demo agent are the real ones.
-Reads as: a test -> World -> serve.py in a process of its own.
+Reads as: a test -> World -> taskdock.testing.kill_matrix.serving in a process of its own.
 """
 
 import json
@@ -20,8 +20,6 @@ import anyio
 from agent_server import CACHE
 from taskdock import app
 from taskdock.app import Config, Dock, TaskView, load_config
-
-SERVE = Path(__file__).with_name("serve.py")
 
 START_SECONDS_MAX = 60.0
 REST_SECONDS_MAX = 60.0
@@ -69,9 +67,10 @@ class World:
             "TASKDOCK_GATES": str(self.gates),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
-        command = [sys.executable, str(SERVE), str(self.home)]
         with (self.home.parent / "serve.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
+            self._process = subprocess.Popen(
+                serving(self.home), stdout=subprocess.PIPE, stderr=log, env=environment
+            )
 
     def await_serving(self) -> None:
         """Wait until it schedules."""
@@ -195,6 +194,12 @@ class World:
                 if wanted(view):
                     return view
         raise AssertionError(f"never saw {what}; it is {view}\n{self.log()}")
+
+
+def serving(home: Path) -> list[str]:
+    """The command of a process that schedules a home by its own config file."""
+    program = "taskdock.testing.kill_matrix.serving"
+    return [sys.executable, "-m", program, str(home), "--config", str(home / "taskdock.toml")]
 
 
 async def until(condition: Callable[[], bool], what: str, log: Callable[[], str]) -> None:

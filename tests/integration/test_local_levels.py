@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from anyio import to_thread
+from attrs import evolve
 
 from agent_server import conversation, gateway, silent, until_replied
-from local_process import OWNER, new_spec, processes, running_sandbox, sandboxes
+from local_process import OWNER, files, new_spec, processes, running_sandbox, sandboxes
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.sandbox.local import bubblewrap
 from taskdock.adapters.sandbox.local.levels import Level, best, prepare
@@ -18,10 +19,10 @@ from taskdock.adapters.sandbox.local.limits import LimitFigures
 from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.app import Config, load_config
 from taskdock.app.doctor import examine
-from taskdock.app.local import LOCAL_PROVIDERS, ground_of, local_site
+from taskdock.app.providers import open_provider
 from taskdock.core.errors import InvalidCommand, Permanent, Unreachable, Unsupported
 from taskdock.ports.agent import StopReason
-from taskdock.ports.sandbox import Exec, Phase, ProgramFile
+from taskdock.ports.sandbox import Exec, Phase, ProgramFile, SandboxRef
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +85,7 @@ async def test_level_asked_for_by_name_is_never_lowered(tmp_path: Path, lay_bwra
     (home / "taskdock.toml").write_text('providers = ["local", "local-bubblewrap"]\n')
     config = Config(home=home)
     with pytest.raises(Unsupported, match="apt-get install bubblewrap"):
-        await local_site("local-bubblewrap", config, SystemClock())
+        await open_provider("local-bubblewrap", config, SystemClock())
     checks = {check.name: check for check in await examine(home)}
     degraded, failed = checks["provider local"], checks["provider local-bubblewrap"]
     assert (degraded.ok, degraded.essential) == (False, False)
@@ -97,12 +98,15 @@ async def test_each_provider_has_a_folder_of_its_own(tmp_path: Path, level: Leve
     """Each level is a provider with a name; their sandboxes do not meet, and an unknown name names the known ones."""
     config = Config(home=tmp_path)
     name = f"local-{level.value}"
-    assert LOCAL_PROVIDERS[name] is level
-    site = await local_site(name, config, SystemClock())
-    assert (site.provider.id, site.provider.capabilities.isolation) == (name, level.value)
-    assert (await ground_of("local", config)).wrong is None
+    local = await open_provider(name, config, SystemClock())
+    assert (local.id, local.capabilities.isolation) == (name, level.value)
+    spec = evolve(new_spec(), ref=SandboxRef(name, "box"))
+    await local.ensure(spec)
+    assert files(tmp_path / f"sandboxes-{level.value}", "box")
+    await local.destroy(spec.ref, OWNER)
+    assert (await open_provider("local", config, SystemClock())).id == "local"
     with pytest.raises(InvalidCommand, match=r"'local-bubblewrap'"):
-        await ground_of("locall", config)
+        await open_provider("locall", config, SystemClock())
 
 
 @namespaced
@@ -161,12 +165,12 @@ async def test_limits_hold_or_are_said_not_to(tmp_path: Path, level: Level) -> N
 
 
 async def test_limits_are_read_from_the_file(tmp_path: Path) -> None:
-    """`[local]` sets what a sandbox may take; what is no such figure is told by its line."""
+    """`[provider.local]` sets what a sandbox may take; what is no such figure is told by its line."""
     path = tmp_path / "taskdock.toml"
-    path.write_text("[local]\nmemory_mib = 512\nprocesses_max = 100\ncpus = 1.5\n")
-    assert load_config(path).local == LimitFigures(512, 100, 1.5)
-    for wrong in ("memory_mib = -1", "processes_max = 0", 'cpus = "two"', "memory = 1"):
-        path.write_text(f"[local]\n{wrong}\n")
+    path.write_text("[provider.local]\nmemory_mib = 512\nprocesses_max = 100\ncpus = 1.5\n")
+    assert load_config(path).provider == {"local": LimitFigures(512, 100, 1.5)}
+    for wrong in ("memory_mib = -1", "processes_max = 0", 'cpus = "two"', "cpus = nan", "memory = 1"):
+        path.write_text(f"[provider.local]\n{wrong}\n")
         with pytest.raises(InvalidCommand, match=r"taskdock.toml:2: "):
             load_config(path)
 

@@ -135,7 +135,7 @@ QUIET = cast("Execution", Quiet())
 @asynccontextmanager
 async def bench(folder: Path) -> AsyncIterator[Bench]:
     """Run a server, and links that reach it."""
-    async with running(folder / "sandbox") as (gateway, host), scripted_links(folder, {}) as scripted:
+    async with running(folder / "sandbox") as (gateway, host), scripted_links({}) as scripted:
         site = scripted.links.sites.of(BOX)
         access: Any = OneHost(host)
         sites: Any = type(scripted.links.sites)({"local": type(site)(site.provider, access)})

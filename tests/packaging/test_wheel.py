@@ -5,79 +5,20 @@ dependencies but not our source roots.
 """
 
 import json
-import os
-import subprocess
-import sys
-import sysconfig
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from architecture.source_tree import REPOSITORY, ROOTS, module_name, project_files, sources
+from clean_install import run
 
 LOCATE = """
 import importlib, json, sys
 modules = [importlib.import_module(name) for name in json.loads(sys.argv[1])]
 print(json.dumps([module.__file__ for module in modules]))
 """
-
-
-def run(*argv: str | Path, cwd: Path | None = None) -> str:
-    """Run a command away from our own Python settings; its output, or a failed test that shows it."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_"))
-    }
-    result = subprocess.run(
-        [str(part) for part in argv], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build sdist and wheel into an empty folder."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, REPOSITORY)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(built: Path) -> Path:
-    """Name the one wheel that was built."""
-    (path,) = built.glob("*.whl")
-    return path
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel into an environment of its own; answers the folder of its programs.
-
-    Our dependencies become visible by a line in a .pth file: such a line adds the folder, but does not follow the .pth
-    files in it, so the editable installation of this checkout stays invisible.
-    """
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=False, symlinks=True)
-    python = folder / "bin/python"
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-index",
-        "--no-deps",
-        wheel,
-    )
-    (site_packages,) = folder.glob("lib/python*/site-packages")
-    ours = dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
-    (site_packages / "dependencies.pth").write_text("".join(f"{path}\n" for path in ours))
-    return python.parent
 
 
 def packaged_names() -> set[str]:

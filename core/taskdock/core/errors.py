@@ -82,9 +82,14 @@ class BranchTaken(Conflict):
 
 
 class Unsupported(CommandRejected):
-    """What the command needs is not installed here; the message says how to get it."""
+    """What the command needs is not installed or does not work here; `mend`, where it is known, is how to get it."""
 
     code = "unsupported"
+
+    def __init__(self, message: str, *, mend: str | None = None) -> None:
+        super().__init__(message if mend is None else f"{message} To mend it: {mend}.")
+        self.reason = message
+        self.mend = mend
 
 
 class CapacityExceeded(CommandRejected):

@@ -76,6 +76,8 @@ class Capabilities:
     """What is limited and by how much, a sentence each."""
     not_enforced: tuple[str, ...] = ()
     """What it cannot hold, a sentence each."""
+    mend: str | None = None
+    """The command or the change that would let it hold more, where there is one."""
 
 
 @frozen

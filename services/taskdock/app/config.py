@@ -6,6 +6,7 @@ Reads as: a backend makes a Config, or config_file.py makes one of `taskdock.tom
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -13,7 +14,6 @@ from attrs import Attribute, Factory, field, frozen
 
 from taskdock.adapters.entry.cli.homes import find_home
 from taskdock.adapters.naming.chat import ChatNaming
-from taskdock.adapters.sandbox.local.limits import LimitFigures
 from taskdock.core.errors import InvalidCommand
 from taskdock.core.intents import Figures
 from taskdock.services.capacity import OPEN_INTENTS_MAX
@@ -78,6 +78,11 @@ def _name_of_code(_config: object, attribute: "Attribute[str | None]", value: ob
         _refuse(attribute.name, "`module:attribute`")
 
 
+def _by_name(_config: object, attribute: "Attribute[Mapping[str, object]]", value: object) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        _refuse(attribute.name, "settings by the name of their provider")
+
+
 def _refuse(key: str, wanted: str) -> NoReturn:
     raise InvalidCommand(f"{key} is {wanted}.", field=key)
 
@@ -111,8 +116,8 @@ class Config:
     namer: NamerChoice = field(default="heuristic", validator=_namer)
     chat_namer: ChatNaming | None = None
     """Which model the namer `chat` asks."""
-    local: LimitFigures = field(factory=LimitFigures)
-    """What one sandbox on this machine may take."""
+    provider: Mapping[str, object] = field(factory=dict, validator=_by_name)
+    """By the name of a provider: one of its own class of settings. Who is not named gets its defaults."""
     lanes: Lanes = field(factory=Lanes)
     figures: Figures = field(factory=Figures)
     open_intents_max: int = field(default=OPEN_INTENTS_MAX, validator=_count)

@@ -12,15 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from taskdock.adapters.agent.fetch import VERSION, host_platform, npm_argv
+from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.entry.cli.checks import Check
-from taskdock.adapters.sandbox.local.levels import Ground
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.config import Config
 from taskdock.app.config_file import load_home
-from taskdock.app.local import ground_of
+from taskdock.app.providers import open_provider
 from taskdock.app.wiring import STORE, open_reaper, scheduler_runs
-from taskdock.core.errors import Permanent, PortError, SchemaMismatch, StoreError
+from taskdock.core.errors import InvalidCommand, Permanent, PortError, SchemaMismatch, StoreError, Unsupported
+from taskdock.ports.sandbox import Capabilities
 from taskdock.services.reaper import Fate
 
 
@@ -130,14 +131,22 @@ async def _scheduler(home: Path, waiting: int) -> Check:
 
 async def _providers(config: Config) -> list[Check]:
     """Each provider with what it cannot hold, which is no failure but must not surprise anybody."""
-    return [_provider(name, await ground_of(name, config)) for name in config.providers]
+    return [await _provider(name, config) for name in dict.fromkeys(config.providers)]
 
 
-def _provider(name: str, ground: Ground) -> Check:
-    name = f"provider {name}"
-    if ground.wrong is not None:
-        detail = f"isolation {ground.level.value} does not work here: {ground.wrong}"
-        return Check(name, ok=False, detail=detail, mend=ground.mend)
-    held = " ".join([*ground.limits, *ground.not_enforced])
-    detail = f"isolation {ground.level.value}. {held}"
-    return Check(name, ok=ground.mend is None, detail=detail, mend=ground.mend, essential=False)
+async def _provider(name: str, config: Config) -> Check:
+    check = f"provider {name}"
+    try:
+        sandboxes = await open_provider(name, config, SystemClock())
+    except Unsupported as error:
+        return Check(check, ok=False, detail=error.reason, mend=error.mend)
+    except InvalidCommand as error:
+        mend = f"mend `providers` or [provider.{name}] in the config, or install what brings it"
+        return Check(check, ok=False, detail=error.message, mend=mend)
+    await sandboxes.aclose()
+    return _held(check, sandboxes.capabilities)
+
+
+def _held(check: str, says: Capabilities) -> Check:
+    detail = " ".join([f"isolation {says.isolation}.", *says.limits, *says.not_enforced])
+    return Check(check, ok=says.mend is None, detail=detail, mend=says.mend, essential=False)

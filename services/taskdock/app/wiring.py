@@ -21,7 +21,7 @@ from taskdock.adapters.seat.unix import UnixSeat
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.config import Config, home_folder
 from taskdock.app.config_file import load_config, load_home
-from taskdock.app.local import local_site
+from taskdock.app.providers import open_sites
 from taskdock.core.errors import InvalidCommand, Unreachable
 from taskdock.ports.clock import Clock
 from taskdock.services.background import Background, Work
@@ -32,7 +32,6 @@ from taskdock.services.feed import Hub
 from taskdock.services.links import Links
 from taskdock.services.reaper import Reaper
 from taskdock.services.retention import Retention
-from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
 from taskdock.services.tools import Outside, Tools
 from taskdock.services.workbench import Offer
@@ -163,20 +162,16 @@ def _config(config: Config | Path | str | None) -> Config:
 @asynccontextmanager
 async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[Outside]:
     """The ports that a config stands for, closed on leaving; a backend may replace some and give them to `open_dock`."""
-    clock = clock or SystemClock()
     gateway = SandboxAgentGateway(config.cache)
     heuristic = HeuristicNamer()
     chat = ChatNamer(config.chat_namer) if config.namer == "chat" and config.chat_namer else None
-    sites = Sites({name: await local_site(name, config, clock) for name in config.providers})
-    outside = Outside(sites, gateway, GitClones(config.home / "repos"), chat or heuristic, heuristic)
-    try:
-        yield outside if config.wrap is None else _load(config.wrap)(outside)
-    finally:
+    async with AsyncExitStack() as stack:
+        sites = await stack.enter_async_context(open_sites(config, clock or SystemClock()))
+        stack.push_async_callback(gateway.aclose)
         if chat is not None:
-            await chat.aclose()
-        await gateway.aclose()
-        for site in sites.by_provider.values():
-            await site.provider.aclose()
+            stack.push_async_callback(chat.aclose)
+        outside = Outside(sites, gateway, GitClones(config.home / "repos"), chat or heuristic, heuristic)
+        yield outside if config.wrap is None else _load(config.wrap)(outside)
 
 
 def _load(name: str) -> Wrapper:

@@ -63,13 +63,15 @@ class Background:
         return self._scheduler is not None
 
     def committed(self, position: int) -> None:
-        """A commit of this process: watchers here are woken, and the scheduler wherever it is."""
+        """A commit of this process: watchers are woken, and a scheduler elsewhere.
+
+        One in this process hears of what is to be done from its stepper, so a commit that orders nothing costs it nothing.
+        """
         self.hub.announce(position)
         if self._scheduler is None:
             self.seat.poke(position)
         else:
             self.seat.publish(position)
-            self._scheduler.wake()
 
     def _poked(self, position: int) -> None:
         """Another process committed."""

@@ -58,5 +58,6 @@ class Rescuer:
                 # One that ended since is not taken any more, and then this changes nothing.
                 await self.queue.release(one.intent_id, one.issue)
         if lost:
+            self.scheduler.wake()
             _LOG.warning("handed back %d claims that nobody carried out: %s", len(lost), lost)
         return len(lost)

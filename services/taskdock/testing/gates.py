@@ -1,6 +1,6 @@
 """Gates: stop any port's method before or after its call, or make it fail, from outside the process.
 
-Owns: `install` (for a config: `wrap = "taskdock.testing.gates:install"`), and the files it talks through.
+Owns: `gated`, `install` (for a config: `wrap = "taskdock.testing.gates:install"`), and the files they talk through.
 Never: a change to what the real port does when no gate is set.
 Reads as: a test writes gate files -> the process under test reaches one and waits -> the test kills or opens it.
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from attrs import evolve
 
 from taskdock.core.errors import OutcomeUnknown, Permanent, PortError, Transient, Unreachable
 from taskdock.services.sites import Site, Sites
@@ -61,17 +62,21 @@ class Gated:
 
 def install(outside: Outside) -> Outside:
     """Put every port behind the gates of the folder that TASKDOCK_GATES names."""
-    folder = Path(os.environ["TASKDOCK_GATES"])
+    return gated(outside, Path(os.environ["TASKDOCK_GATES"]))
+
+
+def gated(outside: Outside, folder: Path) -> Outside:
+    """The same ports behind the gates of a folder."""
     sites = {
         name: Site(_gated(site.provider, "provider", folder), _gated(site.access, "access", folder))
         for name, site in outside.sites.by_provider.items()
     }
-    return Outside(
+    return evolve(
+        outside,
         sites=Sites(sites),
         gateway=_gated(outside.gateway, "gateway", folder),
         clones=_gated(outside.clones, "clones", folder),
         namer=_gated(outside.namer, "namer", folder),
-        fallback_namer=outside.fallback_namer,
     )
 
 

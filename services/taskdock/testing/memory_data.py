@@ -6,7 +6,7 @@ Reads as: memory_store.py, memory_reads.py, memory_queue.py, memory_upkeep.py ->
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -38,10 +38,8 @@ _RecordT = TypeVar("_RecordT", bound=Record)
 _DECODED_MAX = 20_000
 
 
-@lru_cache(_DECODED_MAX)
-def _decoded(kind: type[Any], text: str) -> Any:  # noqa: ANN401 - the kind says what it is
-    """A text decoded once: records are immutable all the way down, so it may be handed out twice."""
-    return decode(kind, text)
+_decoded: Callable[[Any, str], Any] = lru_cache(_DECODED_MAX)(decode)
+"""A text decoded once: records are immutable all the way down, so one may be handed out twice."""
 
 
 @frozen

@@ -13,7 +13,8 @@ Reads as: a test -> `run`, or a fixture `anyio_backend` -> anyio on asyncio or t
 Time passes only while every task of the loop waits, and then all at once. Threads, processes and sockets are invisible to
 it: while one of them works, every task waits, so an hour may pass before its answer. Use `MemoryStore` and ports that
 answer from memory. When every task waits and no timer is set, nothing can ever happen again: that is `NothingLeft`, where
-real time would hang.
+real time would hang. Something that looks again and again, as a scheduler does each minute, always has a timer: bound what
+waits beside it with `anyio.fail_after`, which costs no time here.
 """
 
 import asyncio

@@ -8,14 +8,11 @@ Reads as: test_links.py, test_transcript.py -> this -> Links.
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from attrs import field, mutable
 
-from taskdock.adapters.clock import SystemClock
-from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.core.errors import Transient
 from taskdock.core.intents import Sandbox
 from taskdock.ports.agent import AgentEvent, AgentGateway, Conversation
@@ -23,20 +20,23 @@ from taskdock.ports.sandbox import Endpoint, Observation, Phase, SandboxRef
 from taskdock.ports.store import NewItem, Store
 from taskdock.services.links import Followed, Links
 from taskdock.services.sites import Site, Sites
+from taskdock.testing.memory_data import MemoryData
+from taskdock.testing.memory_store import MemoryStore
+from taskdock.testing.virtual_time import VirtualClock
 
 if TYPE_CHECKING:
     from taskdock.services.stepping import Stepper
 
 BOX = Sandbox("local", "td-1", "me", "task-1", 1)
-Script = Sequence[AgentEvent | Exception | None]
-"""What a connection tells: events, how it breaks, None for its end; after the last it stays silent."""
+Script = Sequence[AgentEvent | Exception | float | None]
+"""What a connection tells: events, seconds of silence, how it breaks, None for its end; after the last it stays silent."""
 
 
 @mutable
 class ScriptedStream:
     """One connection."""
 
-    script: list[AgentEvent | Exception | None]
+    script: list[AgentEvent | Exception | float | None]
     agent_process: str = "start-1/1"
 
     async def receive(self) -> AgentEvent | None:
@@ -44,6 +44,9 @@ class ScriptedStream:
         if not self.script:
             await anyio.sleep_forever()
         line = self.script.pop(0)
+        if isinstance(line, float | int):
+            await anyio.sleep(line)
+            return await self.receive()
         if isinstance(line, Exception):
             raise line
         return line
@@ -55,11 +58,22 @@ class ScriptedGateway:
 
     scripts: dict[str, list[Script]]
     attached: list[str] = field(factory=list)
+    attached_at: list[float] = field(factory=list)
+    """When, in seconds of the loop's time."""
+    silent: bool = False
+    """Whether nobody answers an attach."""
+    refusal: Exception | None = None
+    """How every attach fails."""
 
     @asynccontextmanager
     async def attach(self, _endpoint: Endpoint, conversation: Conversation) -> AsyncIterator[ScriptedStream]:
         """Open the next connection."""
         self.attached.append(conversation.tab_id)
+        self.attached_at.append(anyio.current_time())
+        if self.silent:
+            await anyio.sleep_forever()
+        if self.refusal is not None:
+            raise self.refusal
         scripts = self.scripts[conversation.tab_id]
         yield ScriptedStream(list(scripts.pop(0)) if scripts else [Transient("there is nobody")])
 
@@ -81,9 +95,9 @@ class RecordingStepper:
         self.heard.set()
         self.heard = anyio.Event()
 
-    async def until(self, count: int) -> None:
+    async def until(self, count: int, within: float = 10) -> None:
         """Wait until so many facts were told."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(within):
             while len(self.facts) < count:
                 await self.heard.wait()
 
@@ -117,7 +131,7 @@ def followed(tab_id: str = "tab-1", *, session: int = 1) -> Followed:
 class ShyStore:
     """The real store, after it has refused to append as often as a test wants."""
 
-    store: SqliteStore
+    store: MemoryStore
     failures: list[Exception] = field(factory=list)
 
     async def append(self, items: Sequence[NewItem]) -> int:
@@ -134,7 +148,7 @@ class Scripted:
     links: Links
     gateway: ScriptedGateway
     stepper: RecordingStepper
-    store: SqliteStore
+    store: MemoryStore
     sandbox: ScriptedSandbox
     writing: ShyStore
 
@@ -151,22 +165,18 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted_links(folder: Path, scripts: Mapping[str, Sequence[Script]]) -> AsyncIterator[Scripted]:
-    """Run links whose agents behave as written down."""
+async def scripted_links(
+    scripts: Mapping[str, Sequence[Script]], data: MemoryData | None = None
+) -> AsyncIterator[Scripted]:
+    """Run links whose agents behave as written down; `data` is what an earlier process left."""
     gateway = ScriptedGateway({tab_id: list(one) for tab_id, one in scripts.items()})
     stepper, sandbox = RecordingStepper(), ScriptedSandbox()
-    async with SqliteStore.open(folder / "taskdock.db") as store:
-        sites = Sites({"local": Site(cast("Any", sandbox), cast("Any", sandbox))})
-        writing = ShyStore(store)
-        links = Links(
-            cast("Stepper", stepper),
-            cast("Store", writing),
-            store,
-            SystemClock(),
-            sites,
-            cast("AgentGateway", gateway),
-        )
-        async with anyio.create_task_group() as group:
-            await group.start(links.run)
-            yield Scripted(links, gateway, stepper, store, sandbox, writing)
-            group.cancel_scope.cancel()
+    store, clock = MemoryStore(data), VirtualClock()
+    sites = Sites({"local": Site(cast("Any", sandbox), cast("Any", sandbox))})
+    writing = ShyStore(store)
+    told, behind = cast("Stepper", stepper), cast("AgentGateway", gateway)
+    links = Links(told, cast("Store", writing), store, clock, sites, behind)
+    async with anyio.create_task_group() as group:
+        await group.start(links.run)
+        yield Scripted(links, gateway, stepper, store, sandbox, writing)
+        group.cancel_scope.cancel()

@@ -1,5 +1,6 @@
 """Capacity: a workspace with too much waiting is told when to come back, and everything else goes on."""
 
+import anyio
 import pytest
 
 from taskdock.core.errors import CapacityExceeded
@@ -68,3 +69,22 @@ async def test_counting_is_rare(bench: Bench) -> None:
         await bench.task(number)
     with pytest.raises(CapacityExceeded):
         await bench.task(110)
+
+
+async def test_a_count_is_trusted_for_a_second(bench: Bench) -> None:
+    """What another process adds or ends is seen a second later at most, and not asked for before that."""
+    bounded(bench, 100)
+    other = bench.next_process()
+    await bench.task(0)
+    await anyio.sleep(0.9)
+    await bench.task(1)
+    assert bench.store.counted == 1
+    for number in range(2, 100):
+        await other.task(number)
+    await bench.task(100)
+    assert bench.store.counted == 1
+    await anyio.sleep(0.1)
+    with pytest.raises(CapacityExceeded) as caught:
+        await bench.task(101)
+    assert bench.store.counted == 2
+    assert caught.value.retry_after_seconds == 5

@@ -1,6 +1,5 @@
 """Links: what they tell of what an agent's stream says, however it breaks, repeats itself or makes no sense."""
 
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,7 +19,6 @@ from taskdock.ports.agent import (
     StopReason,
     Update,
 )
-from taskdock.services import links as module
 from unit.services.scripted import Script, followed, scripted_links
 
 pytestmark = pytest.mark.anyio
@@ -28,12 +26,6 @@ pytestmark = pytest.mark.anyio
 OPTIONS = (PermissionOption("once", "Allow once", "allow_once"),)
 EXIT = AgentExited(99, "code 3")
 BROKEN = Transient("the line broke")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the pauses between tries short."""
-    monkeypatch.setattr(module, "_REATTACH_PAUSE_SECONDS", 0.001)
 
 
 def asked(event_id: int, permission_id: str = "g1-s1-1", message: str = "msg-1") -> PermissionAsked:
@@ -56,18 +48,18 @@ def lost(reason: str, *, session: int = 1) -> SessionLost:
     return SessionLost("tab-1", 1, session, reason)
 
 
-async def facts_of(folder: Path, *scripts: Script, count: int = 1) -> list[Any]:
+async def facts_of(*scripts: Script, count: int = 1) -> list[Any]:
     """Follow one session through these connections; the facts that were told, so many at least."""
-    async with scripted_links(folder, {"tab-1": list(scripts)}) as scripted:
+    async with scripted_links({"tab-1": list(scripts)}) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(count)
         return scripted.stepper.facts
 
 
-async def test_question_is_told_once(tmp_path: Path) -> None:
+async def test_question_is_told_once() -> None:
     """A question is told when it comes, and not again when its stream is replayed."""
     begun: list[AgentEvent] = [Received(1, "msg-1"), asked(2)]
-    facts = await facts_of(tmp_path, [*begun, BROKEN], [*begun, text(3), EXIT], count=2)
+    facts = await facts_of([*begun, BROKEN], [*begun, text(3), EXIT], count=2)
     assert facts == [the_fact(), lost("code 3")]
 
 
@@ -78,26 +70,26 @@ async def test_question_is_told_once(tmp_path: Path) -> None:
         Replied(3, "msg-1", StopReason.COMPLETED, "end_turn"),
     ],
 )
-async def test_settled_question_is_no_news(tmp_path: Path, settled: PermissionAnswered | Replied) -> None:
+async def test_settled_question_is_no_news(settled: PermissionAnswered | Replied) -> None:
     """A replay that holds a question and its answer, or its turn's end, tells nothing of it."""
-    facts = await facts_of(tmp_path, [Received(1, "msg-1"), asked(2), settled, EXIT])
+    facts = await facts_of([Received(1, "msg-1"), asked(2), settled, EXIT])
     assert facts == [lost("code 3")]
 
 
-async def test_question_of_an_ended_turn_is_no_news(tmp_path: Path) -> None:
+async def test_question_of_an_ended_turn_is_no_news() -> None:
     """Once the end of a turn was seen, its question is not told by a later replay that has not come so far yet."""
     ended = Replied(3, "msg-1", StopReason.COMPLETED, "end_turn")
     async with scripted_links(
-        tmp_path, {"tab-1": [[asked(2), ended, BROKEN], [asked(2), asked(5, "g1-s1-2", "msg-2")]]}
+        {"tab-1": [[asked(2), ended, BROKEN], [asked(2), asked(5, "g1-s1-2", "msg-2")]]}
     ) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
         assert scripted.stepper.facts == [the_fact("g1-s1-2", "msg-2")]
 
 
-async def test_question_is_told_until_the_store_takes_it(tmp_path: Path) -> None:
+async def test_question_is_told_until_the_store_takes_it() -> None:
     """A store that fails many times over is told of the question after all, also when the stream holds it no more."""
-    async with scripted_links(tmp_path, {"tab-1": [[asked(2)], *([[text(3)]] * 9)]}) as scripted:
+    async with scripted_links({"tab-1": [[asked(2)], *([[text(3)]] * 9)]}) as scripted:
         scripted.stepper.failures += [LeaseLost("busy")] * 7
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
@@ -105,30 +97,49 @@ async def test_question_is_told_until_the_store_takes_it(tmp_path: Path) -> None
         assert len(scripted.gateway.attached) == 8
 
 
-async def test_connection_that_brought_something_counts_anew(tmp_path: Path) -> None:
+async def test_connection_that_brought_something_counts_anew() -> None:
     """A session whose connection breaks again and again, each time after it brought something, is not lost by that."""
     broken: list[Script] = [[text(number), BROKEN] for number in range(1, 9)]
-    async with scripted_links(tmp_path, {"tab-1": [*broken, [EXIT]]}) as scripted:
+    async with scripted_links({"tab-1": [*broken, [EXIT]]}) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
         assert scripted.stepper.facts == [lost("code 3")]
         assert len(scripted.gateway.attached) == 9
 
 
-async def test_connection_that_brings_nothing_is_tried_four_times(tmp_path: Path) -> None:
-    """A session is lost when four connections in a row bring nothing, those before them not counted."""
-    async with scripted_links(
-        tmp_path, {"tab-1": [[text(1), BROKEN], [BROKEN], [BROKEN], [BROKEN]]}
-    ) as scripted:
+async def test_connection_that_brings_nothing_is_tried_four_times() -> None:
+    """A session is lost when four connections in a row bring nothing, a growing pause between them."""
+    async with scripted_links({"tab-1": [[text(1), BROKEN], [BROKEN], [BROKEN], [BROKEN]]}) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
         assert scripted.stepper.facts == [lost("the line broke")]
-        assert len(scripted.gateway.attached) == 4
+        assert scripted.gateway.attached_at == pytest.approx([0, 0.2, 0.6, 1.4])
 
 
-async def test_store_that_refuses_items_loses_no_session(tmp_path: Path) -> None:
+async def test_connection_that_breaks_each_hour_is_followed_for_days() -> None:
+    """A session is followed for as long as its connections bring something, and each break costs a fifth of a second."""
+    hours: list[Script] = [[text(number), 3_600.0, BROKEN] for number in range(1, 50)]
+    async with scripted_links({"tab-1": [*hours, [EXIT]]}) as scripted:
+        scripted.links.follow(followed())
+        await scripted.stepper.until(1, within=100 * 3_600)
+        assert scripted.stepper.facts == [lost("code 3")]
+        assert anyio.current_time() == pytest.approx(49 * (3_600 + 0.2))
+
+
+async def test_loss_is_told_until_the_store_takes_it() -> None:
+    """A store that is away while a session is lost is told when it is back, and asked every five seconds until then."""
+    async with scripted_links({"tab-1": [[EXIT]]}) as scripted:
+        scripted.stepper.failures += [LeaseLost("busy")] * 30
+        scripted.links.follow(followed())
+        await scripted.stepper.until(1, within=3_600)
+        assert scripted.stepper.facts == [lost("code 3")]
+        growing = 0.1 + 0.2 + 0.4 + 0.8 + 1.6 + 3.2
+        assert anyio.current_time() == pytest.approx(growing + 24 * 5)
+
+
+async def test_store_that_refuses_items_loses_no_session() -> None:
     """However often the store refuses, the session is followed, and its words are written when the store takes them."""
-    async with scripted_links(tmp_path, {"tab-1": [[text(1)]] * 8 + [[text(1), EXIT]]}) as scripted:
+    async with scripted_links({"tab-1": [[text(1)]] * 8 + [[text(1), EXIT]]}) as scripted:
         scripted.writing.failures += [LeaseLost("busy")] * 8
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
@@ -139,11 +150,11 @@ async def test_store_that_refuses_items_loses_no_session(tmp_path: Path) -> None
         ]
 
 
-async def test_odd_event_costs_its_session_only(tmp_path: Path) -> None:
+async def test_odd_event_costs_its_session_only() -> None:
     """An event that cannot be taken loses its own session, which is told; who waits learns it, and other tabs go on."""
     odd: Any = Update(1, ItemKind.TEXT, 5)  # type: ignore[arg-type]
     scripts: dict[str, list[Script]] = {"tab-1": [[odd]], "tab-2": [[Received(1, "msg-2")], []]}
-    async with scripted_links(tmp_path, scripts) as scripted:
+    async with scripted_links(scripts) as scripted:
         link = scripted.links.follow(followed())
         await scripted.stepper.until(1)
         assert scripted.stepper.facts == [lost("what its agent sent could not be taken")]
@@ -154,11 +165,11 @@ async def test_odd_event_costs_its_session_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["before the stream", "in the stream"])
-async def test_broken_invariant_is_not_caught(tmp_path: Path, where: str) -> None:
+async def test_broken_invariant_is_not_caught(where: str) -> None:
     """What must never be caught is not, wherever in a link it is found."""
 
     async def follow() -> None:
-        async with scripted_links(tmp_path, {"tab-1": [[asked(1)]]}) as scripted:
+        async with scripted_links({"tab-1": [[asked(1)]]}) as scripted:
             broken = InvariantViolated("a row is missing")
             if where == "in the stream":
                 scripted.stepper.failures.append(broken)
@@ -172,9 +183,9 @@ async def test_broken_invariant_is_not_caught(tmp_path: Path, where: str) -> Non
     assert caught.value.subgroup(InvariantViolated) is not None
 
 
-async def test_loss_is_told_although_the_provider_has_a_bug(tmp_path: Path) -> None:
+async def test_loss_is_told_although_the_provider_has_a_bug() -> None:
     """A provider that cannot be asked, even by a bug of its adapter, keeps nothing from being told."""
-    async with scripted_links(tmp_path, {"tab-1": [[EXIT]]}) as scripted:
+    async with scripted_links({"tab-1": [[EXIT]]}) as scripted:
         scripted.sandbox.failure = ZeroDivisionError("a bug")
         scripted.stepper.failures.append(LeaseLost("busy"))
         scripted.links.follow(followed())
@@ -182,9 +193,9 @@ async def test_loss_is_told_although_the_provider_has_a_bug(tmp_path: Path) -> N
         assert scripted.stepper.facts == [lost("code 3; its provider could not be asked: a bug")]
 
 
-async def test_next_session_has_a_link_of_its_own(tmp_path: Path) -> None:
+async def test_next_session_has_a_link_of_its_own() -> None:
     """The link of a resumed session takes the place of the one before, although the agent's id is the same."""
-    async with scripted_links(tmp_path, {"tab-1": [[], [Received(1, "msg-2")]]}) as scripted:
+    async with scripted_links({"tab-1": [[], [Received(1, "msg-2")]]}) as scripted:
         first = scripted.links.follow(followed())
         await first.attached.wait()
         second = scripted.links.follow(followed(session=2))

@@ -1,6 +1,5 @@
 """Transcript: what each event adds to it, once, in order, however often it is told."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from taskdock.ports.agent import (
     StopReason,
     Update,
 )
-from taskdock.services import links
 from unit.services.scripted import Script, followed, scripted_links
 
 pytestmark = pytest.mark.anyio
@@ -87,23 +85,17 @@ ITEMS: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the pauses between tries short."""
-    monkeypatch.setattr(links, "_REATTACH_PAUSE_SECONDS", 0.0)
-
-
-async def test_each_event_adds_its_item(tmp_path: Path) -> None:
+async def test_each_event_adds_its_item() -> None:
     """Every kind of event becomes what the page says, in order."""
-    async with scripted_links(tmp_path, {"tab-1": [EVENTS]}) as scripted:
+    async with scripted_links({"tab-1": [EVENTS]}) as scripted:
         scripted.links.follow(followed())
         assert await scripted.until_said(len(ITEMS)) == ITEMS
 
 
-async def test_replay_adds_nothing(tmp_path: Path) -> None:
+async def test_replay_adds_nothing() -> None:
     """A stream that breaks and is replayed after any of its events gives the same items, once."""
     scripts: list[Script] = [[*EVENTS[:end], Transient("cut")] for end in range(1, len(EVENTS))]
-    async with scripted_links(tmp_path, {"tab-1": [*scripts, EVENTS]}) as scripted:
+    async with scripted_links({"tab-1": [*scripts, EVENTS]}) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(2 + 1)  # two questions, then the loss of the session
         assert await scripted.said() == ITEMS
@@ -126,33 +118,33 @@ NEXT = Update(10, ItemKind.TEXT, {"text": "y"})
         ),
     ],
 )
-async def test_gap_is_what_nobody_heard(tmp_path: Path, scripts: list[Script], gaps: list[Any]) -> None:
+async def test_gap_is_what_nobody_heard(scripts: list[Script], gaps: list[Any]) -> None:
     """A gap is told where the ring lost what the transcript has not; what was heard before it ran over is no gap."""
-    async with scripted_links(tmp_path, {"tab-1": scripts}) as scripted:
+    async with scripted_links({"tab-1": scripts}) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
         assert [body for kind, body in await scripted.said() if kind == "gap"] == gaps
 
 
-async def test_next_process_of_ours_knows_what_was_heard(tmp_path: Path) -> None:
+async def test_next_process_of_ours_knows_what_was_heard() -> None:
     """After a restart of ours a ring that ran over meanwhile is a gap only beyond what the store has."""
-    async with scripted_links(tmp_path, {"tab-1": [[WORD, NEXT]]}) as scripted:
+    async with scripted_links({"tab-1": [[WORD, NEXT]]}) as scripted:
         scripted.links.follow(followed())
         await scripted.until_said(2)
-    async with scripted_links(tmp_path, {"tab-1": [[Gap(9, after=0), NEXT, EXIT]]}) as scripted:
+    async with scripted_links({"tab-1": [[Gap(9, after=0), NEXT, EXIT]]}, scripted.store.data) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
         assert [kind for kind, _ in await scripted.said()] == ["text", "text", "error"]
 
 
-async def test_long_transcript_is_whole_and_paged(tmp_path: Path) -> None:
+async def test_long_transcript_is_whole_and_paged() -> None:
     """Thousands of words are kept one by one, never capped or joined; pages follow each other without hole or overlap."""
-    words = [Update(number, ItemKind.TEXT, {"text": str(number)}) for number in range(1, 3001)]
-    async with scripted_links(tmp_path, {"tab-1": [[*words, AgentExited(3001, "gone")]]}) as scripted:
+    words = [Update(number, ItemKind.TEXT, {"text": str(number)}) for number in range(1, 2001)]
+    async with scripted_links({"tab-1": [[*words, AgentExited(2001, "gone")]]}) as scripted:
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
         read: list[Any] = []
         while page := await scripted.store.transcript("tab-1", after=len(read), limit=700):
             assert [item.position for item in page] == list(range(len(read) + 1, len(read) + 1 + len(page)))
             read += page
-    assert [item.body["text"] for item in read[:-1]] == [str(number) for number in range(1, 3001)]
+    assert [item.body["text"] for item in read[:-1]] == [str(number) for number in range(1, 2001)]

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import signal
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from taskdock.ports.clock import Clock
 
 YEAR_SECONDS = 365 * 86_400.0
+REAL_SECONDS_MAX = 120
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -32,6 +35,21 @@ def backend(request: pytest.FixtureRequest) -> str:
 def in_virtual_time(backend: str) -> Callable[[Callable[[], Awaitable[Any]]], Any]:
     """Run a function in virtual time."""
     return lambda async_fn: virtual_time.run(async_fn, backend=backend)
+
+
+@pytest.fixture(autouse=True)
+def _bounded_in_real_time() -> Iterator[None]:
+    """End a test whose virtual time runs on for ever; nothing in it could."""
+
+    def end(*_: object) -> None:
+        raise AssertionError(f"still running after {REAL_SECONDS_MAX} s of real time")
+
+    before = signal.signal(signal.SIGALRM, end)
+    # Again each second: what is raised in an instrument of trio's, trio only logs.
+    signal.setitimer(signal.ITIMER_REAL, REAL_SECONDS_MAX, 1)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 Runs = Callable[[Callable[[], Awaitable[Any]]], Any]
@@ -171,6 +189,22 @@ def test_a_timer_that_never_fires_can_be_cancelled() -> None:
         await asyncio.sleep(1)
 
     virtual_time.run(cancel)
+
+
+def test_what_is_there_is_seen_before_time_passes(in_virtual_time: Runs) -> None:
+    """A socket that has something to read already is no reason to wait; one that gets it later is outside of it."""
+
+    async def read() -> tuple[float, float]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            with anyio.move_on_after(3_600):
+                await anyio.wait_writable(ours)
+            writable_at = anyio.current_time()
+            with anyio.move_on_after(3_600):
+                await anyio.wait_readable(ours)
+        return writable_at, anyio.current_time()
+
+    assert in_virtual_time(read) == (0, 3_600)
 
 
 def test_a_thread_is_outside_of_it(in_virtual_time: Runs) -> None:

@@ -16,6 +16,7 @@ from hashlib import blake2s
 from pathlib import Path
 
 from attrs import field, frozen
+from attrs.validators import ge
 
 from taskdock.adapters.sandbox.local.folders import SandboxFolder
 from taskdock.adapters.sandbox.local.patience import Patience
@@ -30,10 +31,10 @@ _CONTROLLERS = ("memory", "pids", "cpu")
 class LimitFigures:
     """What one sandbox may take; 0: as much as there is."""
 
-    memory_mib: int = field(factory=lambda: _machine_mib() * 3 // 4)
+    memory_mib: int = field(factory=lambda: _machine_mib() * 3 // 4, validator=ge(0))
     """Three quarters of the machine's."""
-    processes_max: int = 4096
-    cpus: float = 0
+    processes_max: int = field(default=4096, validator=ge(1))
+    cpus: float = field(default=0.0, validator=ge(0))
 
     def by_controller(self) -> Mapping[str, Mapping[str, int]]:
         """Say what to write where, in control groups of version 1."""

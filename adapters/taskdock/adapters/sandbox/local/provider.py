@@ -91,6 +91,7 @@ class LocalSandboxes:
             stop_keeps_files=True,
             limits=self._ground.limits,
             not_enforced=self._ground.not_enforced,
+            mend=self._ground.mend,
         )
 
     async def ensure(self, spec: SandboxSpec) -> Observation:

@@ -1,0 +1,32 @@
+"""Counting: what a home's sandboxes are on disk and in /proc, as a witness of the kill matrix, without any port.
+
+Owns: `counted`.
+Never: the code under test.
+Reads as: test_kill_in_each_step.py, test_kill_matrix.py -> the kill matrix -> this, while a task rests.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from e2e.witness import sandboxes_of
+from e2e.world import processes_of
+from taskdock.app import TaskView
+from taskdock.core import task_record as at
+
+SERVER = "sandbox-agent\0server"
+
+
+async def counted(home: Path, view: TaskView) -> Sequence[str]:
+    """One folder and one server of a running task, no process of a stopped one, and nothing of one that is gone."""
+    task = view.task
+    root = sandboxes_of(home, task.provider)
+    names = [path.name for path in sorted(root.glob("td-*"))] if root.is_dir() else []
+    servers, processes = processes_of(root, SERVER), processes_of(root)
+    wrong: list[str] = []
+    if names != ([] if task.at in (at.ARCHIVED, at.KILLED) else [task.sandbox.name]):
+        wrong.append(f"the folders of a task that is {task.at} are {names}")
+    if task.at == at.RUNNING and len(servers) != 1:
+        wrong.append(f"{len(servers)} servers run: {servers}")
+    if task.at != at.RUNNING and processes:
+        wrong.append(f"processes of a task that is {task.at}: {processes}")
+    return wrong
