@@ -42,7 +42,7 @@ def main(
 
     A program of yours gives its invariants and acts, and the `command` that starts it, which is printed to be run again.
     """
-    asked = _parser(command).parse_args(arguments)
+    asked = parser(command).parse_args(arguments)
     one = _CommandLine(asked, invariants, own_acts, command)
     if asked.replay is not None:
         return one.replay()
@@ -126,20 +126,21 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=command)
-    parser.add_argument("--seeds", type=int, default=0, help="how many worlds")
-    parser.add_argument("--first", type=int, help="the first seed; a fresh one when left out")
-    parser.add_argument("--seconds", type=float, help="how long, instead of how many")
-    parser.add_argument("--length", type=int, default=LENGTH, help="how many acts a seed stands for")
-    parser.add_argument("--jobs", type=int, default=1, help="how many processes; 0: one for each processor")
-    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first broken world")
-    parser.add_argument("--replay", metavar="SCRIPT", help="a script as it was printed")
-    parser.add_argument(
+def parser(command: str = COMMAND) -> argparse.ArgumentParser:
+    """What may be asked."""
+    made = argparse.ArgumentParser(prog=command)
+    made.add_argument("--seeds", type=int, default=0, help="how many worlds")
+    made.add_argument("--first", type=int, help="the first seed; a fresh one when left out")
+    made.add_argument("--seconds", type=float, help="how long, instead of how many")
+    made.add_argument("--length", type=int, default=LENGTH, help="how many acts a seed stands for")
+    made.add_argument("--jobs", type=int, default=1, help="how many processes; 0: one for each processor")
+    made.add_argument("--keep-going", action="store_true", help="do not stop at the first broken world")
+    made.add_argument("--replay", metavar="SCRIPT", help="a script as it was printed")
+    made.add_argument(
         "--shrink", metavar="SEED|SCRIPT", help="look for the shortest one that breaks the same"
     )
-    parser.add_argument("--runs", type=int, default=400, help="how many worlds a shrinking may take")
-    return parser
+    made.add_argument("--runs", type=int, default=400, help="how many worlds a shrinking may take")
+    return made
 
 
 if __name__ == "__main__":

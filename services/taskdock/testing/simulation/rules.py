@@ -15,7 +15,7 @@ Reads as: a test runs `WorldRules.TestCase` -> this -> World -> outcome.py says 
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from taskdock.core.errors import InvariantViolated
@@ -39,12 +39,6 @@ _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 number = st.integers(0, NUMBERS - 1)
 """What an act chooses by."""
 _pause = st.integers(0, len(PAUSES_SECONDS) - 1)
-_NUMBERS: Mapping[str, st.SearchStrategy[int]] = {
-    "task": number,
-    "tab": number,
-    "how": number,
-    "pause": _pause,
-}
 
 
 class WorldRules(RuleBasedStateMachine):
@@ -60,7 +54,7 @@ class WorldRules(RuleBasedStateMachine):
     command: ClassVar[str] = COMMAND
     """What replays and shrinks a script with these invariants and acts."""
 
-    def __init_subclass__(cls, **keywords: Any) -> None:  # noqa: ANN401 - whatever the next class takes
+    def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         for name in cls.own_acts:
             setattr(cls, name, _rule_of(name))
@@ -72,7 +66,7 @@ class WorldRules(RuleBasedStateMachine):
         self.seed = 0
         self.acts: list[Act] = []
 
-    @initialize(seed=_SEEDS, **_NUMBERS)
+    @initialize(seed=_SEEDS, task=number, tab=number, how=number, pause=_pause)
     def begin(self, seed: int, **numbers: int) -> None:
         """A seed, which decides what nature does by itself; and a task, without which there is nothing to do."""
         self.seed = seed
@@ -118,7 +112,7 @@ def _rule_of(name: str) -> Callable[..., None]:
         self.do(Act(name, **numbers))
 
     do.__name__ = do.__qualname__ = name
-    made: Callable[..., None] = rule(**_NUMBERS)(do)
+    made: Callable[..., None] = rule(task=number, tab=number, how=number, pause=_pause)(do)
     return made
 
 
