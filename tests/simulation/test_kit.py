@@ -32,7 +32,7 @@ from taskdock.testing.simulation.client import COMMANDS
 from taskdock.testing.simulation.mischief import CALLS, KINDS, MISCHIEF, STORE_CALLS
 from taskdock.testing.simulation.script import NUMBERS, PAUSES_SECONDS
 
-SEEDS = range(1000, 1040)
+SEEDS = range(1000, 1030)
 """Always the same: what a change of the weights or of the product puts out of reach is seen at once."""
 MACHINES: dict[str, Machine] = {
     "task": task.MACHINE,
@@ -115,7 +115,9 @@ def test_what_is_no_script_is_refused(text: str) -> None:
 
 def test_every_command_of_a_dock_is_an_act() -> None:
     """A command that a dock learns is one that the simulated client gives, and nothing else is a command."""
-    assert set(COMMANDS) == {name for name in dir(MessageRequests) if not name.startswith("_")}
+    assert set(COMMANDS) == {
+        name for name in dir(MessageRequests) if name[0] != "_" and callable(getattr(MessageRequests, name))
+    }
     assert set(ACTS) == set(COMMANDS) | set(MISCHIEF)
 
 
@@ -138,10 +140,11 @@ def test_own_acts_are_chosen_and_done() -> None:
     done: list[Act] = []
 
     async def own(world: World, act: Act) -> None:
-        assert world.seed == 3
+        assert world.seed == script.seed
         done.append(act)
 
-    script = script_of(3, 60, {"own": own})
+    scripts = (script_of(seed, 60, {"own": own}) for seed in range(10))
+    script = next(one for one in scripts if any(act.name == "own" for act in one.acts))
     run_script(script, own_acts={"own": own}, recovers=False)
     assert done == [act for act in script.acts if act.name == "own"] != []
 

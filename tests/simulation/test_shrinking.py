@@ -10,8 +10,8 @@ from simulation import planted_window
 from taskdock.testing.simulation import Act, Invariant, Script, run_script, run_seed, script_of
 from taskdock.testing.simulation.shrinking import NothingBroken, shrink
 
-FOUND_BY = 13
-"""The first seed that finds the planted window."""
+FIRST = 13
+"""From here on seeds are tried until one finds the planted window; today it is this one."""
 WORLDS_MAX = 250
 ACTS_MAX = 15
 
@@ -64,7 +64,7 @@ def test_a_planted_bug_shrinks_and_replays(monkeypatch: pytest.MonkeyPatch) -> N
     """A seed of a hundred acts that finds a bug becomes a few acts, and the command printed shows the same in a fresh process."""
     with monkeypatch.context() as patch:
         planted_window.plant(patch)
-        whole = run_seed(FOUND_BY)
+        whole = next(outcome for outcome in map(run_seed, range(FIRST, FIRST + 60)) if outcome.numbers)
         found = shrink(whole.script, runs_max=WORLDS_MAX)
     outcome = found.outcome
     assert len(whole.script.acts) == 100
@@ -107,7 +107,7 @@ def test_what_breaks_nothing_is_not_shrunk() -> None:
 
 def test_the_command_line_shrinks() -> None:
     """`--shrink` takes a script and prints the timeline, what is broken and the command that replays it."""
-    script = Script(FOUND_BY, script_of(FOUND_BY).acts[:3])
+    script = Script(FIRST, script_of(FIRST).acts[:3])
     done = planted("--shrink", str(script))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{script} breaks no invariant\n"

@@ -61,8 +61,8 @@ class Client:
 
     # Whom
 
-    async def _task(self, act: Act, action: str) -> TaskView | None:
-        """A task for an act: the next after its number that the action fits, or just that one."""
+    async def _task(self, act: Act, action: str, *, of_tab: bool = False) -> TaskView | None:
+        """A task for an act: the next after its number that the action (of one of its tabs) fits, or just that one."""
         ids = self.ledger.tasks
         if not ids:
             return None
@@ -70,10 +70,10 @@ class Client:
         views = [await dock.task(ids[(act.task + step) % len(ids)]) for step in range(len(ids))]
         if act.how % _MISFIT_EVERY == 0:
             return views[0]
-        return next((view for view in views if action in _actions(view)), views[0])
+        return next((view for view in views if action in _actions(view, of_tab=of_tab)), views[0])
 
     async def _tab(self, act: Act, action: str) -> Tab | None:
-        view = await self._task(act, action)
+        view = await self._task(act, action, of_tab=True)
         if view is None:
             return None
         fitting = [tab for tab in view.tabs if action in view.available_actions.get(tab.id, ())]
@@ -317,6 +317,7 @@ class Client:
         self.ledger.messages[message_id] = Sent(message_id, task_id, tab_id, text)
 
 
-def _actions(view: TaskView) -> set[str]:
-    """Everything that fits the task or one of its tabs."""
-    return {action for actions in view.available_actions.values() for action in actions}
+def _actions(view: TaskView, *, of_tab: bool) -> set[str]:
+    """Everything that fits the task, or one of its tabs."""
+    owners = [tab.id for tab in view.tabs] if of_tab else [view.task.id]
+    return {action for owner in owners for action in view.available_actions.get(owner, ())}
