@@ -87,7 +87,7 @@ def reached() -> Reached:
             return await make(self, name, effect)
 
         patch.setattr(Calls, "make", noted)
-        found.outcomes += [run_seed(seed) for seed in SEEDS]
+        found.outcomes += [run_script(script_of(seed), recovers=False) for seed in SEEDS]
     return found
 
 
