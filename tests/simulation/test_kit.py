@@ -24,7 +24,6 @@ from taskdock.testing.simulation import (
     Script,
     World,
     run_script,
-    run_seed,
     script_of,
 )
 from taskdock.testing.simulation.calls import Calls
