@@ -10,6 +10,7 @@ script as it is. So a first draw is nearly the whole script, and every simplific
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 from attrs import define, evolve, field, frozen
@@ -47,6 +48,10 @@ Runs = Callable[[Script], Outcome]
 
 class NothingBroken(ValueError):
     """The script breaks no invariant, so there is nothing to shrink."""
+
+
+class _Spent(BaseException):
+    """The budget is spent. Not an Exception: hypothesis would take it for one more thing to shrink."""
 
 
 @frozen
@@ -97,29 +102,40 @@ class _Search:
     runs_max: int
     runs: int = 0
     known: dict[Script, bool] = field(factory=dict)
+    best: Script = field(init=False)
 
     def least(self, script: Script) -> Script:
         """The smallest script that breaks it: first as few acts as do, then small numbers, then once more."""
-        self.known[script] = True
-        for smaller in (_fewer, _lower, _fewer):
-            script = self._least_of(script, smaller(script.acts))
-        return script
-
-    def _least_of(self, script: Script, smaller: st.SearchStrategy[tuple[Act, ...]]) -> Script:
-        drawn = smaller.map(lambda acts: evolve(script, acts=acts))
+        self.known[script], self.best = True, script
         try:
-            return find(drawn, self.is_broken, settings=_SETTINGS, random=Random(script.seed))  # noqa: S311 - a search
-        except NoSuchExample:
-            return script
+            for smaller in (_fewer, _lower, _fewer):
+                self._find(smaller(self.best.acts).map(self._with))
+        except _Spent:
+            pass
+        return self.best
+
+    def _with(self, acts: tuple[Act, ...]) -> Script:
+        return evolve(self.best, acts=acts)
+
+    def _find(self, scripts: st.SearchStrategy[Script]) -> None:
+        with suppress(NoSuchExample):
+            find(scripts, self.is_broken, settings=_SETTINGS, random=Random(self.best.seed))  # noqa: S311 - a search
 
     def is_broken(self, script: Script) -> bool:
-        """Whether it breaks the invariant; once the budget is spent, what was never run counts as harmless."""
+        """Whether it breaks the invariant."""
         if script not in self.known:
             if self.runs >= self.runs_max:
-                return False
+                raise _Spent
             self.runs += 1
             self.known[script] = self.number in self.run(script).numbers
+        if self.known[script] and _size(script) < _size(self.best):
+            self.best = script
         return self.known[script]
+
+
+def _size(script: Script) -> tuple[int, int]:
+    """Fewer acts are simpler, and then smaller numbers."""
+    return len(script.acts), sum(act.task + act.tab + act.how + act.pause for act in script.acts)
 
 
 @st.composite
