@@ -21,7 +21,8 @@ export PATH := $(PATH):$(CURDIR)/$(BIN)
 # An interpreter that exists but is too old, or a shim that leads nowhere, is passed over.
 FIND_PYTHON := for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$python"; break; fi; done
-ROUNDS ?= 500
+ROUNDS ?=
+SEEDS ?=
 SEED ?=
 PROVIDER ?= local
 ONLY ?=
@@ -41,11 +42,21 @@ demo: setup-run ## the same demo, to its end; exits 0 or 1
 # Most tests wait for real processes more than they compute, so there are more workers than processors here.
 WORKERS ?= 4
 
+# Worlds that nobody has seen before, where a machine is there for nothing else. Their seeds are printed.
+SIMULATE := $(BIN)/python -m taskdock.testing.simulation --jobs 0
+CI_SECONDS := 120
+
 test: static ## set up everything, check, run every test; lists each skip with its reason
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(if $(filter true,$(CI)),$(SIMULATE) --seconds $(CI_SECONDS))
 
-soak: setup ## kill it ROUNDS=500 times at random instants while everything is asked of it; SEED=n begins there
-	TASKDOCK_SOAK_ROUNDS=$(ROUNDS) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
+# With one of the two numbers given, only that half runs.
+soak: setup ## kill it ROUNDS=500 times, then simulate SEEDS=2000 worlds; or one of both; SEED=n begins there
+	$(if $(SEEDS),$(if $(ROUNDS),$(KILL)),$(KILL))
+	$(if $(ROUNDS),$(if $(SEEDS),$(SOAK)),$(SOAK))
+
+KILL = TASKDOCK_SOAK_ROUNDS=$(or $(ROUNDS),500) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
+SOAK = $(SIMULATE) --seeds $(or $(SEEDS),2000) --keep-going $(if $(SEED),--first $(SEED))
 
 planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one
 	PYTHONPATH=tests $(BIN)/python -m simulation.planted $(BUG)

@@ -12,7 +12,12 @@ from attrs import frozen
 
 PAUSES_SECONDS = (0.0, 0.01, 0.2, 2.0, 15.0, 120.0, 1800.0)
 """How long a world goes on by itself after an act."""
-_PAUSE_WEIGHTS = (6, 8, 8, 8, 6, 4, 1)
+_PAUSE_WEIGHTS = ((6, 8, 8, 8, 6, 4, 1), (20, 20, 20, 8, 2, 1, 0), (1, 2, 4, 8, 20, 8, 1))
+"""Some worlds are mixed, some are hasty, some are slow."""
+_MOODS = (0, 1, 1, 1, 3, 8)
+"""How much more often than elsewhere something is done in a world; what is never done leaves room for the rest."""
+OPENING = "create_task"
+"""What a world begins with: without a task there is nothing to do."""
 NUMBERS = 64
 """Acts choose by numbers below this."""
 
@@ -67,8 +72,11 @@ def _parsed(text: str) -> Act:
 
 
 def _rolled(dice: Random, length: int, weights: dict[str, int]) -> Iterable[Act]:
-    names = dice.choices(list(weights), list(weights.values()), k=length)
-    pauses = dice.choices(range(len(PAUSES_SECONDS)), _PAUSE_WEIGHTS, k=length)
+    """Roll acts; each world has likings of its own, since what is rare everywhere never meets what is rare, too."""
+    liked = {name: weight * dice.choice(_MOODS) for name, weight in weights.items()}
+    liked = liked if any(liked.values()) else weights
+    names = [OPENING, *dice.choices(list(liked), list(liked.values()), k=length)][:length]
+    pauses = dice.choices(range(len(PAUSES_SECONDS)), dice.choice(_PAUSE_WEIGHTS), k=length)
     for name, pause in zip(names, pauses, strict=True):
         yield Act(name, dice.randrange(NUMBERS), dice.randrange(NUMBERS), dice.randrange(NUMBERS), pause)
 

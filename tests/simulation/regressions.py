@@ -1,0 +1,16 @@
+"""Regressions: seeds and scripts that once broke an invariant, with a sentence on what was wrong each time.
+
+Owns: `SEEDS`, `SCRIPTS`.
+Never: a seed that is kept because it is interesting; each was a bug, of the product or of the kit.
+Reads as: test_seeds.py -> this.
+
+A seed stands for its acts only as long as the weights of the acts and the dice in script.py stay as they are; a script
+stands for itself. So what is to be kept for good is a script, shrunk.
+"""
+
+SCRIPTS: dict[str, str] = {
+    "13,create_task:1:0:0:0,drain:0:0:0:0,create_task:1:0:0:1,come_late:0:0:0:1,archive_task:1:0:0:0,retry_task:0:0:0:3": (
+        "a create that lands after the archive, when a release is believed before its window has passed"
+    ),
+}
+"""Each with what was wrong, or would be: planted bugs whose smallest script is kept stand here, too."""
