@@ -28,7 +28,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak check static bench format diagrams lock wheel setup setup-run clean help
+.PHONY: run demo test soak mutants check static bench format diagrams lock wheel setup setup-run clean help
 
 run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
 	$(BIN)/taskdock demo --stay --home .taskdock
@@ -44,6 +44,10 @@ test: static ## set up everything, check, run every test; lists each skip with i
 
 soak: setup ## kill it ROUNDS=500 times at random instants while everything is asked of it; SEED=n begins there
 	TASKDOCK_SOAK_ROUNDS=$(ROUNDS) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
+
+mutants: setup ## change the core in small ways, each must fail a test; MODULES="turns tab", SAMPLE=n, JOBS=n, BROAD=1, AGAIN=1
+	$(BIN)/python tools/mutants.py $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(or $(JOBS),1) \
+		$(if $(BROAD),--broad) $(if $(AGAIN),--again)
 
 check: static ## what must hold before each commit: static, then import contracts, bands, words, locks
 	$(BIN)/lint-imports

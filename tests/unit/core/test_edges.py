@@ -1,0 +1,205 @@
+"""Edges: the very moment at which a time is over, and the very number at which enough is enough."""
+
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+
+from taskdock.core import inputs, intents
+from taskdock.core.inputs import SandboxPhase
+from taskdock.core.intents import Figure, Figures
+from unit.core import givens as g
+from unit.core.story import (
+    PERMANENT,
+    SETTLED_SECONDS,
+    TRANSIENT,
+    UNREACHABLE,
+    WINDOW_SECONDS,
+    TaskStory,
+    kinds_of,
+)
+
+RUNNING, STOPPED, FAILED, ABSENT, PENDING = (
+    SandboxPhase.RUNNING, SandboxPhase.STOPPED, SandboxPhase.FAILED, SandboxPhase.ABSENT, SandboxPhase.PENDING,
+)  # fmt: skip
+
+
+def limit(story: TaskStory, kind: type[intents.Body], *, attempts: int) -> None:
+    """Allow this many runs of a kind."""
+    figures = story.boundary.figures
+    figure = Figure(figures.intents[kind.__name__].deadline_seconds, attempts)
+    story.boundary.figures = evolve(figures, intents={**figures.intents, kind.__name__: figure})
+
+
+def absent_at(story: TaskStory, seconds: float) -> None:
+    """The provider says that there is none, at this time after the first look that found none."""
+    first = story.task.absent_at
+    assert first is not None
+    read_at = first + timedelta(seconds=seconds)
+    story.succeed(intents.ObserveSandbox, inputs.Observed(ABSENT, read_at))
+
+
+# The window of a create
+
+
+@pytest.mark.parametrize(
+    ("early", "at"), [(0.001, "init_create_sandbox/destroy"), (0.0, "init_create_sandbox/create")]
+)
+def test_window_is_over_at_its_end(early: float, at: str) -> None:
+    """An absence read at the last moment at which a create can land proves nothing; read a moment later it does."""
+    story = g.replacing()
+    assert story.task.create_began is not None
+    read_at = story.task.create_began + timedelta(seconds=SETTLED_SECONDS - early)
+    story.succeed(intents.DestroySandbox, inputs.SandboxReleased(read_at, WINDOW_SECONDS))
+    assert story.at == at
+
+
+def test_release_asks_again_when_the_window_is_over() -> None:
+    """After an absence that came too early the next run begins when no create can land any more."""
+    story = g.replacing()
+    story.release(early=True)
+    assert story.task.create_began is not None
+    assert story.open(intents.DestroySandbox)[0].not_before == (
+        story.task.create_began + timedelta(seconds=SETTLED_SECONDS)
+    )
+
+
+# Two absences
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at"), [(4.999, "running/observe"), (5.0, "init_create_sandbox/destroy")]
+)
+def test_second_absence_counts_from_five_seconds_on(seconds: float, at: str) -> None:
+    """Five seconds between two absences are enough, less is not."""
+    story = g.looking()
+    story.observe(ABSENT)
+    absent_at(story, seconds)
+    assert story.at == at
+
+
+def test_only_an_absence_ends_a_wait_for_one() -> None:
+    """A sandbox that was absent once and is being made five seconds later is not gone."""
+    story = g.looking()
+    story.observe(ABSENT)
+    story.pass_time(5.0)
+    story.observe(PENDING)
+    assert (story.at, story.task.absent_at) == ("running/observe", None)
+
+
+def test_absence_in_between_moves_no_look() -> None:
+    """The look that decides comes five seconds after the first absence, however many there are between."""
+    story = g.looking()
+    story.observe(ABSENT)
+    first = story.task.absent_at
+    assert first is not None
+    absent_at(story, 2.0)
+    assert story.task.absent_at == first
+    assert story.open(intents.ObserveSandbox)[0].not_before == first + timedelta(seconds=5.0)
+
+
+def test_look_that_is_late_follows_at_once() -> None:
+    """A time for the next look that has passed already is now."""
+    story = g.looking()
+    story.observe(ABSENT)
+    story.pass_time(60.0)
+    absent_at(story, 4.0)
+    assert story.open(intents.ObserveSandbox)[0].not_before == story.now
+
+
+# The number of looks
+
+
+def test_looks_end_with_their_attempts() -> None:
+    """As many looks as the figures allow, and not one more."""
+    story = g.looking()
+    limit(story, intents.ObserveSandbox, attempts=2)
+    story.observe(PENDING)
+    assert story.at == "running/observe"
+    story.observe(PENDING)
+    assert story.at == "error/running/observe"
+
+
+def test_look_at_the_deadline_is_too_late() -> None:
+    """The next look must begin before the deadline: one that would begin at it is not ordered."""
+    for seconds, at in ((0.0, "error/running/observe"), (0.001, "running/observe")):
+        story = g.looking()
+        intent = story.claim(intents.ObserveSandbox)
+        assert intent.deadline_at is not None
+        story.now = intent.deadline_at - timedelta(seconds=5.0 + seconds)
+        story.succeed(intents.ObserveSandbox, inputs.Observed(ABSENT, story.now))
+        assert story.at == at
+
+
+# Too many heals
+
+
+@pytest.mark.parametrize("phase", [STOPPED, FAILED, SandboxPhase.DESTROYING])
+def test_every_heal_counts(phase: SandboxPhase) -> None:
+    """A sandbox that stops, fails or goes once too often makes its task unstable."""
+    story = g.looking_unstable()
+    story.observe(phase)
+    assert story.at == "error/running/observe"
+    assert story.task.failure is not None
+    assert story.task.failure.failure_class is PERMANENT
+
+
+def test_absence_is_a_heal_too() -> None:
+    """A sandbox that is gone once too often is not replaced any more."""
+    story = g.looking_unstable()
+    story.find_gone()
+    assert story.at == "error/running/observe"
+
+
+@pytest.mark.parametrize("phase", [PENDING, ABSENT])
+def test_no_answer_is_no_heal(phase: SandboxPhase) -> None:
+    """Three heals lately do not end a look that has not found out anything yet."""
+    story = g.looking_unstable()
+    story.observe(phase)
+    assert story.at == "running/observe"
+
+
+@pytest.mark.parametrize(
+    ("late", "at"), [(0.0, "init_create_sandbox/create"), (-0.001, "error/running/observe")]
+)
+def test_heal_is_old_after_half_an_hour(late: float, at: str) -> None:
+    """A heal counts for exactly as long as the figures say."""
+    story = g.looking_unstable()
+    first = story.task.heals[0]
+    story.claim(intents.ObserveSandbox)
+    story.now = first + timedelta(seconds=Figures().heals_seconds + late - 0.001)
+    story.observe(STOPPED)
+    assert story.at == at
+
+
+# An adopted sandbox
+
+
+def test_first_sandbox_may_be_adopted() -> None:
+    """A sandbox that was there before anybody heard of it is adopted, and none is lost."""
+    story = g.creating()
+    story.start(intents.CreateSandbox)
+    change = story.succeed(intents.CreateSandbox, inputs.SandboxReady(adopted=True, mark="mark 1"))
+    assert kinds_of(change)[1] == "sandbox.adopted task.step_started"
+    assert story.task.mark == "mark 1"
+
+
+# Attempts of a failure that nothing was tried for
+
+
+def test_failure_without_a_try_counts_as_one() -> None:
+    """A repo that cannot be cloned fails its task with one attempt."""
+    story = g.failed_waiting()
+    assert story.task.failure is not None
+    assert (story.task.failure.attempts, story.task.failure.failure_class) == (1, PERMANENT)
+
+
+# Waking
+
+
+@pytest.mark.parametrize("failure", [UNREACHABLE, TRANSIENT])
+def test_only_silence_wakes_a_sandbox(failure: inputs.FailureClass) -> None:
+    """A collection that nobody answers starts the sandbox once; one that fails otherwise is tried again."""
+    story = g.STOP.collecting()
+    story.fail(intents.CollectWork, failure)
+    assert story.at == ("stopping/wake" if failure is UNREACHABLE else "stopping/collect")
