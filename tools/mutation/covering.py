@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -43,11 +43,15 @@ class Covering:
     """The tests that run each line, by module and line."""
     imported: dict[str, list[int]]
     """The lines that are run when the core is imported, by module."""
+    sizes: dict[str, int]
+    """How many tests there are in each file."""
 
     def add(self, document: _Document) -> None:
         """Take a measurement in."""
         names = list(document["seconds"])
         self.seconds.update(document["seconds"])
+        for name in names:
+            self.sizes[_file_of(name)] = self.sizes.get(_file_of(name), 0) + 1
         self.imported.update(document["imported"])
         for module, lines in document["tests"].items():
             known = self.tests.setdefault(module, {})
@@ -58,17 +62,20 @@ class Covering:
         """The tests that run some of these lines."""
         lines = self.tests.get(module, {})
         found = {test for line in range(first, last + 1) for test in lines.get(line, ())}
-        return sorted(found, key=lambda test: rank(test, self.seconds))
+        return sorted(found, key=self.rank)
+
+    def rank(self, test: str) -> tuple[int, int, float, str]:
+        """Where a test stands in line: rows first, since they compare everything; then files of few tests, each of its own.
+
+        Files of hundreds ask one thing in every situation: they are slow to go through, and seldom the only ones to notice.
+        """
+        file = _file_of(test)
+        tier = -1 if file in FIRST_FILES else int(file in LAST_FILES)
+        return tier, self.sizes.get(file, 0), self.seconds.get(test, 0.0), test
 
     def is_imported(self, module: str, first: int, last: int) -> bool:
         """Whether some of these lines are run when the core is imported."""
         return any(first <= line <= last for line in self.imported.get(module, ()))
-
-
-def rank(test: str, seconds: Mapping[str, float]) -> tuple[int, float, str]:
-    """Where a test stands in line: rows first, since they compare everything; what only asks for sense comes last."""
-    file = test.partition("::")[0].rpartition("/")[2]
-    return (-1 if file in FIRST_FILES else file in LAST_FILES), seconds.get(test, 0.0), test
 
 
 def covering_of(tree: Tree, kept: Path) -> Covering:
@@ -83,10 +90,14 @@ def covering_of(tree: Tree, kept: Path) -> Covering:
             for old in kept.glob(f"{name}-*.json"):
                 old.unlink()
             parts[name].write_text(json.dumps(_of_file(name, document)))
-    covering = Covering({}, {}, {})
+    covering = Covering({}, {}, {}, {})
     for part in parts.values():
         covering.add(json.loads(part.read_text()))
     return covering
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0].rpartition("/")[2]
 
 
 def _of_file(name: str, document: _Document) -> _Document:

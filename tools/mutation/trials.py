@@ -37,7 +37,7 @@ from mutation.children import (
     forked,
     limit,
 )
-from mutation.covering import Covering, rank
+from mutation.covering import Covering
 from mutation.exchange import Functions, compiled, exchange, functions_of, import_instead
 from mutation.sites import Site
 from mutation.tree import CORE, FIRST_FILES, PACKAGE, Tree, forget_stories
@@ -142,6 +142,7 @@ class Trials:
         assert site.place.function is not None
         if not exchange(self._mutated(site), site.place.function, functions):
             return NEEDS_IMPORT
+        gc.disable()
         forget_stories()
         for item in tests:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
@@ -221,8 +222,8 @@ class _Lately:
 
     def of(self, site: Site) -> list[str]:
         """Those of the same function first, then those of the module; the latest first."""
-        of = (list(reversed(self._killers.get(where, {})))[:_LATELY] for where in self._wheres(site))
-        return list(dict.fromkeys(name for names in of for name in names))
+        function, module = (list(reversed(self._killers.get(where, {}))) for where in self._wheres(site))
+        return list(dict.fromkeys([*function[:_LATELY], *module[: 3 * _LATELY]]))
 
     def heard(self, site: Site, what: Callable[[], int]) -> int:
         """Try it in a child, and remember the test that noticed."""
@@ -248,19 +249,19 @@ class _Judge:
     tells: int | None = None
 
     def __init__(self, covering: Covering, lately: Sequence[str] = ()) -> None:
-        self._seconds = covering.seconds
+        self._covering = covering
         self._lately = {name: place for place, name in enumerate(lately)}
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """What noticed others lately first, then the quick ones."""
         last = len(self._lately)
-        items.sort(key=lambda item: (self._lately.get(item.nodeid, last), rank(item.nodeid, self._seconds)))
+        items.sort(key=lambda item: (self._lately.get(item.nodeid, last), self._covering.rank(item.nodeid)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Set the clock for this test."""
-        limit(_TEST_SECONDS + math.ceil(_TEST_FACTOR * self._seconds.get(item.nodeid, 0.0)))
+        limit(_TEST_SECONDS + math.ceil(_TEST_FACTOR * self._covering.seconds.get(item.nodeid, 0.0)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:

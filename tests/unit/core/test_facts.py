@@ -129,11 +129,22 @@ def test_lost_session_costs_its_turn() -> None:
     assert (tab.turn.at, tab.last_end, tab.held) == ("none", inputs.TurnEnd.INTERRUPTED, True)
 
 
-def test_session_lost_while_its_tab_leaves_ends_the_turn() -> None:
+def test_session_lost_behind_a_closed_tab_ends_the_turn() -> None:
     """Where the tab itself does not move any more, its turn ends with the agent's process."""
-    story = g.STOP.settling()
+    story = g.KILL.settling()
+    assert (story.tab().at, story.tab().turn.at) == ("closed", "cancelling")
     story.lose_session(reason="it ran out of memory")
     assert story.tab().last_end is inputs.TurnEnd.INTERRUPTED
+    assert story.tab().last_end_detail == "it ran out of memory"
+
+
+def test_session_lost_too_often_fails_its_tab() -> None:
+    """A tab whose agent is lost again and again says so, as something that was not reached."""
+    story = g.session_lost_often()
+    story.lose_session(reason="it ended")
+    failure = story.tab().failure
+    assert failure is not None
+    assert failure.failure_class is inputs.FailureClass.UNREACHABLE
 
 
 def test_failed_clone_fails_its_task() -> None:

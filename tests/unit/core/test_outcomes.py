@@ -1,6 +1,7 @@
 """Outcomes: what each answer to an intent leaves behind, where more than one thing follows from it."""
 
 import pytest
+from attrs import evolve
 
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import FailureClass, TurnEnd
@@ -134,6 +135,35 @@ def test_silence_makes_the_task_look() -> None:
         story = g.working()
         story.fail(intents.SendPrompt, failure)
         assert story.at == at
+
+
+def unforgiving(given: g.Given[TaskStory]) -> TaskStory:
+    """The same story where no agent process may be lost."""
+    story = given()
+    story.boundary.figures = evolve(story.boundary.figures, losses_max=0)
+    return story
+
+
+def test_tab_tells_the_failure_that_cost_its_last_session() -> None:
+    """A tab that may not lose another session fails with what became of the prompt, or of the cancel."""
+    story = unforgiving(g.working)
+    story.fail(intents.SendPrompt, DEADLINE)
+    tab = story.tab()
+    assert tab.failure is not None
+    assert (tab.at, tab.failure.failure_class, tab.failure.reason) == ("error/session", DEADLINE, "it broke")
+    story = unforgiving(g.cancelling)
+    story.wake("cancelling")
+    tab = story.tab()
+    assert tab.failure is not None
+    assert (tab.at, tab.failure.failure_class) == ("error/session", UNREACHABLE)
+
+
+def test_turn_that_was_never_seen_to_begin_holds_as_well() -> None:
+    """An answer without a start settles the message, and holds the queue unless the turn completed."""
+    for end in TurnEnd:
+        story = g.sending()
+        story.end_turn(end)
+        assert (story.message().at, story.tab().held) == ("delivered", end is not TurnEnd.COMPLETED)
 
 
 # Collections
