@@ -64,6 +64,20 @@ def test_release_asks_again_when_the_window_is_over() -> None:
     )
 
 
+@pytest.mark.parametrize(("seconds", "is_kept"), [(0.0, False), (-0.001, True)])
+def test_wait_for_the_window_is_no_time_of_the_release(seconds: float, *, is_kept: bool) -> None:
+    """A release that may begin again only at its deadline gets a new one; one that may begin before keeps its own."""
+    story = g.replacing()
+    intent = story.claim(intents.DestroySandbox)
+    began = story.task.create_began
+    assert intent.deadline_at is not None and began is not None
+    window = (intent.deadline_at - began).total_seconds() - Figures().call_seconds + seconds
+    story.succeed(intents.DestroySandbox, inputs.SandboxReleased(story.now, window))
+    again = story.open(intents.DestroySandbox)[0]
+    assert again.not_before == intent.deadline_at + timedelta(seconds=seconds)
+    assert (again.attempt, again.deadline_at) == (2, intent.deadline_at if is_kept else None)
+
+
 # Two absences
 
 
@@ -129,6 +143,22 @@ def test_look_at_the_deadline_is_too_late() -> None:
         story.now = intent.deadline_at - timedelta(seconds=5.0 + seconds)
         story.succeed(intents.ObserveSandbox, inputs.Observed(ABSENT, story.now))
         assert story.at == at
+
+
+def test_looks_share_one_deadline() -> None:
+    """All looks of one loss end together, however many there are."""
+    story = g.looking()
+    deadline_at = story.claim(intents.ObserveSandbox).deadline_at
+    for _ in range(2):
+        story.observe(PENDING)
+        look = story.open(intents.ObserveSandbox)[0]
+        assert look.deadline_at == deadline_at is not None
+    assert look.not_before == story.now + Figures().backoff(look_before(story), 2)
+
+
+def look_before(story: TaskStory) -> str:
+    """The look before the one that is open."""
+    return story.changes[-1].closed[0]
 
 
 # Too many heals
