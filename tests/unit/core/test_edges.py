@@ -121,6 +121,25 @@ def test_look_that_is_late_follows_at_once() -> None:
     assert story.open(intents.ObserveSandbox)[0].not_before == story.now
 
 
+def test_absence_of_an_earlier_look_counts_for_nothing() -> None:
+    """A sandbox that was found after all begins its next look anew, whatever led to that."""
+    story = g.looking()
+    story.observe(ABSENT)
+    story.observe(RUNNING)
+    story.pass_time(60.0)
+    story.lose_sandbox()
+    assert story.task.absent_at is None
+    story = g.observing_agent()
+    story.observe(ABSENT)
+    story.observe(RUNNING)
+    story.fail(intents.EnsureAgent, UNREACHABLE)
+    assert (story.at, story.task.absent_at) == ("init_create_sandbox/observe", None)
+    story = g.looking()
+    story.observe(ABSENT)
+    story.observe(STOPPED)
+    assert (story.at, story.task.absent_at) == ("init_create_sandbox/create", None)
+
+
 # The number of looks
 
 
@@ -222,6 +241,28 @@ def test_failure_without_a_try_counts_as_one() -> None:
     story = g.failed_waiting()
     assert story.task.failure is not None
     assert (story.task.failure.attempts, story.task.failure.failure_class) == (1, PERMANENT)
+
+
+# Settling
+
+
+def test_turns_are_settled_once() -> None:
+    """An ending that is asked for with more force keeps the clock that is set."""
+    story = g.KILL.settling()
+    before = story.open(intents.Wake)
+    story.kill(force=True)
+    assert story.open(intents.Wake) == before
+    assert story.reasons().count("settle") == 1
+
+
+def test_stopped_task_has_nothing_open() -> None:
+    """The end of a session that was ordered while the task stopped is not wanted any more when nothing runs."""
+    story = g.STOP.collecting()
+    story.close()
+    assert story.kinds() == ["CollectWork", "CloseSession"]
+    story.collect("c2")
+    story.stop_sandbox()
+    assert (story.at, story.kinds()) == ("stopped", [])
 
 
 # Waking

@@ -257,6 +257,35 @@ def test_wake_is_remembered() -> None:
     assert not story.task.woken
 
 
+@pytest.mark.parametrize("is_absent", [True, False])
+def test_work_that_was_given_up_is_owed_while_its_sandbox_is_there(*, is_absent: bool) -> None:
+    """A stop that could not collect leaves the work owed, unless the sandbox is found gone."""
+    story = g.STOP.failed_collecting()
+    story.retry(discard=True)
+    story.fail(intents.CollectWork, PERMANENT)
+    assert (story.at, story.task.work_owed) == ("stopping/stop", True)
+    story.stop_sandbox(is_absent=is_absent)
+    assert (story.at, story.task.work_owed) == ("stopped", not is_absent)
+
+
+def test_collection_is_told_in_the_task() -> None:
+    """The head, the files kept beside it, and that the branch did not follow stand in the task; the same again does not."""
+    story = g.copying()
+    before = story.task
+    change = story.succeed(intents.CollectWork, inputs.WorkCollected("c7", branch_moved=False, kept=2))
+    assert story.task == evolve(before, head="c7", kept=2, moved=True, updated_at=story.now)
+    assert dict(change.history[0].data) == {
+        "head": "c7",
+        "branch": "do-it-1",
+        "moved": True,
+        "uncommitted": 2,
+    }
+    story.send("msg-2")
+    story.whole_turn()
+    change = story.succeed(intents.CollectWork, inputs.WorkCollected(None, branch_moved=True, kept=2))
+    assert (change.history, story.task.head, story.task.moved) == ((), "c7", True)
+
+
 # Healed
 
 
@@ -302,6 +331,61 @@ def test_failure_stands_in_task_and_tab() -> None:
     assert (story.task.failure, story.task.step, story.tab().failure) == (failure, None, failure)
     story.retry()
     assert (story.task.failure, story.tab().failure) == (None, None)
+
+
+def test_discard_ends_with_what_was_discarded() -> None:
+    """The sandbox that replaces one whose work was given up keeps its own work again."""
+    story = g.failed_rescuing()
+    story.retry(discard=True)
+    story.observe(SandboxPhase.FAILED)
+    story.release()
+    assert story.task.discard
+    story.get_sandbox()
+    assert not story.task.discard
+
+
+def test_discard_is_said_once() -> None:
+    """A retry without discard does not take back one with it, as long as the sandbox was not looked at."""
+    story = g.failed_rescuing()
+    story.retry(discard=True)
+    story.fail(intents.ObserveSandbox, PERMANENT)
+    story.retry()
+    assert story.task.discard
+
+
+def test_ending_takes_a_resume_back() -> None:
+    """A task that is archived or killed while it was to go on after its stop does not go on."""
+    for end in (TaskStory.archive, TaskStory.kill):
+        story = g.STOP.ending()
+        story.resume()
+        assert story.task.resume_wanted
+        end(story)
+        assert not story.task.resume_wanted
+
+
+@pytest.mark.parametrize("given", [g.creating, g.starting_agent])
+def test_tries_end_with_their_step(given: g.Given[TaskStory]) -> None:
+    """What was tried before a look is forgotten when its step succeeds, when the task ends, and when somebody retries."""
+    kind = intents.CreateSandbox if given().open(intents.CreateSandbox) else intents.EnsureAgent
+    looked = given()
+    looked.fail(kind, UNREACHABLE)
+    assert looked.task.tries == Tries(kind.__name__, 1, None)
+    for end in (TaskStory.stop, TaskStory.archive, TaskStory.kill):
+        story = looked.copy()
+        end(story)
+        assert story.task.tries is None
+    story = looked.copy()
+    story.observe(SandboxPhase.RUNNING)
+    if kind is intents.CreateSandbox:
+        story.get_sandbox()
+    else:
+        story.get_agent()
+    assert story.task.tries is None
+    story = looked.copy()
+    story.observe(SandboxPhase.RUNNING)
+    story.fail(kind, PERMANENT)
+    story.retry()
+    assert story.task.tries is None
 
 
 # Tabs
