@@ -1,10 +1,19 @@
 """Policies: what the status of a task means for its tabs, and of a tab for its messages, where both move in one step."""
 
+from collections.abc import Callable
+
 import pytest
 
-from taskdock.core import intents
+from taskdock.core import intents, task_policies
+from taskdock.core.change import Draft
+from taskdock.core.inputs import SandboxPhase, TurnEnd
+from taskdock.core.message import Message
+from taskdock.core.tab import Tab
+from taskdock.core.task import Task
 from unit.core import givens as g
+from unit.core.cases import Case
 from unit.core.story import MESSAGE_2, PERMANENT, TAB, TAB_2, TRANSIENT, TaskStory
+from unit.core.test_rows import CASES
 
 
 def tried() -> TaskStory:
@@ -82,3 +91,84 @@ def test_killed_task_leaves_no_tab_waiting() -> None:
         story = given()
         story.kill()
         assert story.tab(TAB).at == "closed"
+
+
+# What a rule says of itself
+
+
+def state_of(draft: Draft) -> tuple[object, ...]:
+    """All that a rule may change."""
+    records = [*draft.all(Task), *draft.all(Tab), *draft.all(Message)]
+    return tuple(records), tuple(draft.open)
+
+
+def watched(rule: Callable[[Draft], bool]) -> Callable[[Draft], bool]:
+    """The rule, and a look at whether it tells the truth."""
+
+    def watch(draft: Draft) -> bool:
+        before = state_of(draft)
+        moved = rule(draft)
+        assert moved is (state_of(draft) != before), rule.__name__
+        return moved
+
+    return watch
+
+
+MOVES = [
+    pytest.param(case, id=f"{table}: {case.arc}")
+    for table, cases in CASES.items()
+    if table != "repo"
+    for case in cases
+]
+
+
+@pytest.mark.parametrize("case", MOVES)
+def test_rule_tells_whether_it_changed_anything(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules are applied until none says that it changed something; one that is wrong there ends that too early or never."""
+    story = case.given()
+    monkeypatch.setattr(task_policies, "RULES", tuple(map(watched, task_policies.RULES)))
+    assert story.do(case.input(story) if callable(case.input) else case.input).ignored is None
+
+
+# Why a turn was interrupted
+
+
+def lose_and_see(phase: SandboxPhase) -> Callable[[TaskStory], object]:
+    """The sandbox is found like this."""
+
+    def told(story: TaskStory) -> object:
+        story.lose_sandbox()
+        return story.observe(phase)
+
+    return told
+
+
+def lose_and_fail(story: TaskStory) -> object:
+    """Nobody can say what became of the sandbox."""
+    story.lose_sandbox()
+    return story.fail(intents.ObserveSandbox, PERMANENT)
+
+
+def close_in_time(story: TaskStory) -> object:
+    """The tab is closed, and the turn does not end."""
+    story.close()
+    return story.wake("closing")
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        (close_in_time, "the tab was closed"),
+        (lose_and_fail, "it broke"),
+        (lose_and_see(SandboxPhase.STOPPED), "the task's sandbox was lost"),
+        (lose_and_see(SandboxPhase.FAILED), "the task's sandbox was lost"),
+        (TaskStory.lose_session, "the agent's session was lost"),
+    ],
+    ids=["closed", "failed", "stopped", "broken", "session"],
+)
+def test_interrupted_turn_says_why(what: Callable[[TaskStory], object], why: str) -> None:
+    """A turn that did not end by itself tells what ended it."""
+    story = g.delivered()
+    what(story)
+    assert story.tab().last_end is TurnEnd.INTERRUPTED
+    assert story.tab().last_end_detail == why
