@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 
 from attrs import asdict, frozen
 
-from mutation.tree import REPOSITORY
+from mutation.sites import sites_of, words_of
+from mutation.tree import CORE, REPOSITORY
 from mutation.trials import Trial, Verdict
 
 RESULTS = REPOSITORY / "tests/mutants/results.json"
@@ -108,7 +109,7 @@ def keep(found: Mapping[str, Result]) -> None:
 def page() -> str:
     """The page as it must be."""
     found = results()
-    return "\n".join([_HEAD, *_table(found), "", *_survivors(found)]) + "\n"
+    return "\n".join([_HEAD, *_table(found), *_left_to_run(found), "", *_survivors(found)]) + "\n"
 
 
 def _table(found: Mapping[str, Result]) -> list[str]:
@@ -128,6 +129,17 @@ def _table(found: Mapping[str, Result]) -> list[str]:
         cells = [name, one.mutants, one.killed, one.timeouts, len(one.survived), argued, rate]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
+
+
+def _left_to_run(found: Mapping[str, Result]) -> list[str]:
+    """The modules that were never run as a whole, with the number of their mutants."""
+    sources = {path.stem: path.read_text() for path in sorted((REPOSITORY / CORE).glob("*.py"))}
+    words = words_of(sources.values())
+    counts = {
+        name: len(sites_of(name, source, words)) for name, source in sources.items() if name not in found
+    }
+    left = [f"`{name}` ({count})" for name, count in counts.items() if count]
+    return ["", f"Not run as a whole yet: {', '.join(left)}."] if left else []
 
 
 def _survivors(found: Mapping[str, Result]) -> list[str]:

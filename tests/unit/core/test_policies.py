@@ -93,6 +93,17 @@ def test_killed_task_leaves_no_tab_waiting() -> None:
         assert story.tab(TAB).at == "closed"
 
 
+def test_unsent_message_comes_back_beside_a_running_turn() -> None:
+    """A prompt that has not begun is taken back, whatever the tabs before it are doing."""
+    story = g.two_tabs()
+    story.send("msg-3", TAB)
+    story.begin_turn(TAB)
+    story.send("msg-4", TAB_2)
+    story.lose_sandbox()
+    assert (story.message("msg-3").at, story.message("msg-4").at) == ("sending", "queued")
+    assert [intent.subject for intent in story.open(intents.SendPrompt)] == ["tab:tab-1"]
+
+
 # What a rule says of itself
 
 
