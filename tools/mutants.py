@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
         sites = _chosen(tree, asked)
         if asked.again:
             # Whoever was noticed once is noticed still, as long as only tests were added.
-            again = {name for one in results().values() for name in one.survived}
+            again = set(unargued(results()))
             sites = [site for site in sites if site.name in again]
         print(f"{len(sites)} mutants", flush=True)
         covering = covering_of(tree, KEPT)
@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--broad", action="store_true", help="survivors meet the product and the walks as well"
     )
-    parser.add_argument("--again", action="store_true", help="only those that survived the last run")
+    parser.add_argument(
+        "--again", action="store_true", help="only survivors of the last run that are not argued for"
+    )
     return parser
 
 

@@ -88,8 +88,10 @@ def result_of(trials: Iterable[Trial]) -> Result:
 
 
 def later(before: Result, again: Result) -> Result:
-    """What a run of the survivors alone leaves of the result before."""
-    return Result(before.mutants, before.timeouts + again.timeouts, again.survived)
+    """What a run of the survivors that nobody argued for leaves of the result before."""
+    tried = set(unargued({"": before}))
+    survived = tuple(name for name in before.survived if name not in tried or name in again.survived)
+    return Result(before.mutants, before.timeouts + again.timeouts, survived)
 
 
 def unargued(found: Mapping[str, Result]) -> list[str]:

@@ -1,11 +1,13 @@
 """Policies: what the status of a task means for its tabs, and of a tab for its messages, where both move in one step."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from taskdock.core import intents, task_policies
 from taskdock.core.change import Draft
+from taskdock.core.errors import Conflict
 from taskdock.core.inputs import SandboxPhase, TurnEnd
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
@@ -139,6 +141,32 @@ def test_rule_tells_whether_it_changed_anything(case: Case, monkeypatch: pytest.
     story = case.given()
     monkeypatch.setattr(task_policies, "RULES", tuple(map(watched, task_policies.RULES)))
     assert story.do(case.input(story) if callable(case.input) else case.input).ignored is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [g.working, g.delivered, g.asked, g.two_tabs, g.second_tab_pending, g.closing_mid_turn, g.KILL.settling],
+)
+@pytest.mark.parametrize("end", ["stop", "archive", "kill", "close", "lose_session", "lose_sandbox"])
+def test_rule_tells_the_truth_mid_turn(
+    given: g.Given[TaskStory], end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where turns run, with what the agent asked in them."""
+    story = given()
+    monkeypatch.setattr(task_policies, "RULES", tuple(map(watched, task_policies.RULES)))
+    with suppress(Conflict):
+        getattr(story, end)()
+
+
+def test_rule_tells_the_truth_when_a_task_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where a stopped task is to go on, and where a look that sessions waited for is over."""
+    stopping, looking = g.STOP.ending(), g.looking_session_pending()
+    stopping.resume()
+    monkeypatch.setattr(task_policies, "RULES", tuple(map(watched, task_policies.RULES)))
+    stopping.stop_sandbox()
+    assert stopping.at == "init_create_sandbox/create"
+    looking.observe(SandboxPhase.RUNNING)
+    assert looking.at == "running"
 
 
 # Why a turn was interrupted

@@ -388,6 +388,22 @@ def test_tries_end_with_their_step(given: g.Given[TaskStory]) -> None:
     assert story.task.tries is None
 
 
+@pytest.mark.parametrize("given", [g.creating_begun, g.starting_agent])
+def test_loss_takes_back_what_was_ordered_in_the_sandbox(given: g.Given[TaskStory]) -> None:
+    """A sandbox that may be lost is only looked at: the step that was under way in it is not wanted any more."""
+    story = given()
+    story.lose_sandbox()
+    assert story.kinds() == ["ObserveSandbox"]
+
+
+@pytest.mark.parametrize("given", [g.queued, g.naming, g.creating, g.observing_unbegun])
+def test_another_branch_takes_back_what_was_ordered_for_the_first(given: g.Given[TaskStory]) -> None:
+    """Wherever the branch may change, the naming alone is left."""
+    story = given()
+    story.do(inputs.SetBranch("better"))
+    assert story.kinds() == ["EnsureName"]
+
+
 # Tabs
 
 
