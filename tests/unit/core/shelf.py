@@ -15,14 +15,14 @@ Given = Callable[[], _StoryT]
 
 TASKS: dict[str, Given[TaskStory]] = {}
 REPOS: dict[str, Given[RepoStory]] = {}
-_TOLD: list[list[TaskStory] | list[RepoStory]] = []
-"""What was told so far, for `forget`."""
+_FORGET: list[Callable[[], None]] = []
+"""How to forget what was told so far."""
 
 
 def _told_once(script: Given[_StoryT], name: str, shelf: dict[str, Given[_StoryT]]) -> Given[_StoryT]:
     """Tell the script once, and hand out copies of where it ended."""
     told: list[_StoryT] = []
-    _TOLD.append(told)
+    _FORGET.append(told.clear)
 
     def given() -> _StoryT:
         if not told:
@@ -37,8 +37,8 @@ def _told_once(script: Given[_StoryT], name: str, shelf: dict[str, Given[_StoryT
 
 def forget() -> None:
     """Have each story told anew when it is asked for next: the core is another one (`make mutants`)."""
-    for told in _TOLD:
-        told.clear()
+    for forget_one in _FORGET:
+        forget_one()
 
 
 def task_given(script: Given[TaskStory], name: str = "") -> Given[TaskStory]:

@@ -165,19 +165,16 @@ def test_look_at_the_deadline_is_too_late() -> None:
 
 
 def test_looks_share_one_deadline() -> None:
-    """All looks of one loss end together, however many there are."""
+    """All looks of one loss end together, however many there are, and their pauses grow."""
     story = g.looking()
     deadline_at = story.claim(intents.ObserveSandbox).deadline_at
-    for _ in range(2):
+    assert deadline_at is not None
+    for number in (1, 2):
+        before = story.claim(intents.ObserveSandbox)
         story.observe(PENDING)
         look = story.open(intents.ObserveSandbox)[0]
-        assert look.deadline_at == deadline_at is not None
-    assert look.not_before == story.now + Figures().backoff(look_before(story), 2)
-
-
-def look_before(story: TaskStory) -> str:
-    """The look before the one that is open."""
-    return story.changes[-1].closed[0]
+        assert (look.attempt, look.deadline_at) == (number + 1, deadline_at)
+        assert look.not_before == story.now + Figures().backoff(before.id, number)
 
 
 # Too many heals
