@@ -31,7 +31,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults
+.PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults mutants
 
 run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
 	$(BIN)/taskdock demo --stay --home .taskdock
@@ -63,6 +63,10 @@ planted: setup ## bugs put into the product, and what in the simulation finds ea
 
 matrix: setup ## kill it at every gate of every port; PROVIDER=local-process, ONLY=provider.ensure
 	$(BIN)/python -m taskdock.testing.kill_matrix --provider $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
+
+mutants: setup ## change the core in small ways, each must fail a test; MODULES="turns tab", SAMPLE=n, JOBS=n, BROAD=1, AGAIN=1
+	$(BIN)/python tools/mutants.py $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(or $(JOBS),1) \
+		$(if $(BROAD),--broad) $(if $(AGAIN),--again)
 
 check: static ## what must hold before each commit: static, then import contracts, bands, words, locks
 	$(BIN)/lint-imports
