@@ -6,6 +6,7 @@ Reads as: tools/mutants.py -> `keep` and `write_page`; tests/docs/test_mutation.
 """
 
 import json
+import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
 
@@ -19,6 +20,7 @@ RESULTS = REPOSITORY / "tests/mutants/results.json"
 ARGUED = REPOSITORY / "tests/mutants/survivors.toml"
 PAGE = REPOSITORY / "docs/mutation.md"
 TARGET = 0.95
+_COLUMNS = 110
 
 _HEAD = """\
 # Mutation testing
@@ -141,7 +143,7 @@ def _left_to_run(found: Mapping[str, Result]) -> list[str]:
         name: len(sites_of(name, source, words)) for name, source in sources.items() if name not in found
     }
     left = [f"`{name}` ({count})" for name, count in counts.items() if count]
-    return ["", f"Not run as a whole yet: {', '.join(left)}."] if left else []
+    return ["", *textwrap.wrap(f"Not run as a whole yet: {', '.join(left)}.", _COLUMNS)] if left else []
 
 
 def _survivors(found: Mapping[str, Result]) -> list[str]:
@@ -150,7 +152,7 @@ def _survivors(found: Mapping[str, Result]) -> list[str]:
     for argument in arguments():
         names = [name for name in argument.mutants if name in survived]
         if names:
-            lines += [f"{argument.why}", "", "```text", *names, "```", ""]
+            lines += [*textwrap.wrap(argument.why, _COLUMNS), "", "```text", *names, "```", ""]
     left = unargued(found)
     if left:
         lines += ["Not argued yet:", "", "```text", *left, "```", ""]
