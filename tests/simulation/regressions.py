@@ -9,6 +9,12 @@ stands for itself. So what is to be kept for good is a script, shrunk.
 """
 
 SCRIPTS: dict[str, str] = {
+    "1,create_task:0:0:1:4,break_box:0:0:0:1,stop_task:0:0:1:5": (
+        "a task whose sandbox had failed could never be stopped, and no retry helped"
+    ),
+    "1,create_task:3:0:1:3,rename_tab:0:0:1:5,stop_task:0:0:1:4,lie:0:0:2:0,resume_task:0:0:1:4": (
+        "one answer of absence, right before a start, made a task tell that its sandbox was lost and forget owed work"
+    ),
     "13,create_task:1:0:0:0,drain:0:0:0:0,create_task:1:0:0:1,come_late:0:0:0:1,archive_task:1:0:0:0,retry_task:0:0:0:3": (
         "a create that lands after the archive, when a release is believed before its window has passed"
     ),
