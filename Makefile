@@ -31,7 +31,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak matrix check static bench format diagrams lock wheel setup setup-run clean help
+.PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help
 
 run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
 	$(BIN)/taskdock demo --stay --home .taskdock
@@ -57,6 +57,12 @@ soak: setup ## kill it ROUNDS=500 times, then simulate SEEDS=2000 worlds; or one
 
 KILL = TASKDOCK_SOAK_ROUNDS=$(or $(ROUNDS),500) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
 SOAK = $(SIMULATE) --seeds $(or $(SEEDS),2000) --keep-going $(if $(SEED),--first $(SEED))
+
+planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one
+	PYTHONPATH=tests $(BIN)/python -m simulation.planted $(BUG)
+
+matrix: setup ## kill it at every gate of every port; PROVIDER=local-process, ONLY=provider.ensure
+	$(BIN)/python -m taskdock.testing.kill_matrix --provider $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
 
 check: static ## what must hold before each commit: static, then import contracts, bands, words, locks
 	$(BIN)/lint-imports

@@ -133,8 +133,11 @@ class TaskGuards:
     @guard
     def is_the_same(self) -> bool:
         """The sandbox is the one that ran before, if any did; another one has nothing of its work."""
-        ready = self._value(SandboxReady)
-        return ready.adopted and self.task.mark in (None, ready.mark)
+        ready, mark = self._value(SandboxReady), self.task.mark
+        if mark and ready.mark:
+            # The look before may have found nothing where there was something; the mark was read of what runs now.
+            return mark == ready.mark
+        return ready.adopted and mark in (None, ready.mark)
 
     @guard
     def window_has_passed(self) -> bool:

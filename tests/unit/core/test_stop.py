@@ -168,6 +168,22 @@ def test_sandbox_that_is_another_one_has_nothing_to_bring_out() -> None:
         assert (story.at, story.task.work_owed) == ("stopping/stop", False)
 
 
+def test_sandbox_that_a_look_missed_is_the_same() -> None:
+    """A look that found nothing proves nothing: by its mark the sandbox that runs is the one that has the work."""
+    story = g.creating()
+    story.start(intents.CreateSandbox)
+    story.succeed(intents.CreateSandbox, SandboxReady(adopted=False, mark="first"))
+    story.get_agent()
+    story.get_session()
+    story.start(intents.SendPrompt)
+    story.stop()
+    story.wake("settle")
+    story.fail(intents.CollectWork, UNREACHABLE)
+    change = story.succeed(intents.CreateSandbox, SandboxReady(adopted=False, mark="first"))
+    assert kinds_of(change)[1] == "task.step_started"
+    assert (story.at, story.task.work_owed) == ("stopping/collect", True)
+
+
 def test_sandbox_that_is_gone_at_the_stop_is_told() -> None:
     """Whoever stops a sandbox that is not there any more learns that it was lost."""
     story = g.STOP.ending()

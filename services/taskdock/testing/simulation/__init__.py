@@ -15,7 +15,8 @@ rules, and `shrinking.shrink`, the smallest script that breaks the same.
 """
 
 from taskdock.testing.simulation.faults import Kind
-from taskdock.testing.simulation.invariants import INVARIANTS, Invariant
+from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.invariants import INVARIANTS
 from taskdock.testing.simulation.outcome import Outcome
 from taskdock.testing.simulation.script import Act, Script
 from taskdock.testing.simulation.seeds import run_script, run_seed, run_seeds, script_of

@@ -21,7 +21,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
-from taskdock.testing.simulation.invariants import INVARIANTS, Invariant
+from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.invariants import INVARIANTS
 from taskdock.testing.simulation.outcome import COMMAND, Outcome
 from taskdock.testing.simulation.script import Script
 from taskdock.testing.simulation.seeds import LENGTH, run_script, run_seeds, script_of

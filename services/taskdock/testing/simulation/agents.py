@@ -70,10 +70,11 @@ class AgentProcess:
             return
         self.seen[request_id] = None
         self.nature.received[request_id] += 1
+        self.nature.on_received(self.conversation.tab_id, request_id)
         self.nature.tell(f"{self.id} got {request_id}")
         self._emit(lambda number: Received(number, request_id))
         if self.request is not None:
-            self.nature.broken(f"(2) {self.id} got {request_id} while it works on {self.request}")
+            self.nature.broken(2, f"{self.id} got {request_id} while it works on {self.request}")
         self.request = request_id
         dice = self.nature.dice("turn", request_id)
         self.plan = [dice.choice(_STEPS) for _ in range(dice.randrange(6))]
@@ -132,23 +133,28 @@ class AgentProcess:
 
     def end(self, stop: StopReason) -> None:
         """End the turn, and remember what there was to lose."""
+        if stop is not StopReason.COMPLETED:
+            self._cut_short()
         request_id, self.request, self.asks = self.request, None, None
         assert request_id is not None
         tree = self.tree()
         if tree is not None:
             work = self.nature.work.setdefault(self.task_id, {})
             work |= {edit: request_id for edit in sorted(tree.state.edits) if edit not in work}
+        self.nature.stops[request_id] = stop.value
         self._emit(lambda number: Replied(number, request_id, stop, stop.value))
 
     def crash(self) -> None:
         """End by itself; its server goes on and tells."""
         if self.is_alive:
             self.nature.tell(f"{self.id} crashed")
+            self._cut_short()
             self.is_alive, self.has_exited, self.request, self.asks = False, True, None, None
             self._emit(lambda number: AgentExited(number, "exit code 1"))
 
     def die(self) -> None:
         """End with its server."""
+        self._cut_short()
         self.is_alive, self.request, self.asks = False, None, None
         self._wake()
 
@@ -156,6 +162,11 @@ class AgentProcess:
         """Break the connections of those who follow."""
         self.breaks += 1
         self._wake()
+
+    def _cut_short(self) -> None:
+        """Its turn, if there is one, ends and did not complete: the tab's queue waits for its user from now on."""
+        if self.request is not None:
+            self.nature.cut_short[self.conversation.tab_id] = (self.request, self.nature.moment())
 
     def replay(self) -> list[AgentEvent]:
         """What its server still has, with a gap for what it has not."""

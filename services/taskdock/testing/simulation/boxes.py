@@ -5,6 +5,7 @@ Never: a box without its files and processes ended when it is; a lie (those are 
 Reads as: provider.py, gateway.py, carrier.py -> this.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
 from attrs import field, mutable
@@ -64,6 +65,8 @@ class Boxes:
     """Creates under way that everybody can see."""
     unseen: dict[SandboxRef, SandboxSpec] = field(factory=dict)
     """Creates that will land late. One that is overtaken by another of its name is refused when it comes, and so never lands."""
+    on_destroyed: Callable[[Box], None] = field(default=lambda _: None)
+    """Called with a sandbox that somebody asks to end."""
     starts: int = 0
     late_seconds: float = 0.0
     """The next create lands so late, and nobody sees it before."""
@@ -141,6 +144,8 @@ class Boxes:
         """It is gone, and so is a create of it that can be seen."""
         self.refuse_foreign(ref, owner)
         self.making.pop(ref, None)
+        if (box := self.by_ref.get(ref)) is not None:
+            self.on_destroyed(box)
         self.remove(ref)
         return self.seen(ref)
 

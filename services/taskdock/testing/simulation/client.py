@@ -5,7 +5,9 @@ Never: an error that is no rejection passed over; a wait for what it asked.
 Reads as: World.apply(act) -> `Client.give` -> Dock -> ledger.py.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from traceback import format_exception
 from typing import Any
 
 import anyio
@@ -56,6 +58,8 @@ class Client:
             await getattr(self, act.name)(act)
         except Died:
             self.nature.tell(f"{act.name}: the process died while it was read")
+        except Exception as error:  # noqa: BLE001 - told as a violation: what a client gets is a receipt or a rejection
+            self.nature.broken(0, f"{act.name} came out as no answer: {''.join(format_exception(error))}")
         finally:
             REQUEST.reset(token)
 
@@ -222,7 +226,13 @@ class Client:
     async def close_tab(self, act: Act) -> None:
         """Close one."""
         force = act.how % 2 == 0
-        await self._of_tab(act, "close", lambda dock, tab, key: dock.close_tab(tab.id, force=force, key=key))
+
+        def close(dock: Dock, tab: Tab, key: str | None) -> Awaitable[Any]:
+            if force:
+                self.ledger.given_up.add(tab.id)
+            return dock.close_tab(tab.id, force=force, key=key)
+
+        await self._of_tab(act, "close", close)
 
     async def retry_tab(self, act: Act) -> None:
         """Open its session again."""
@@ -257,7 +267,8 @@ class Client:
         tab = await self._tab(act, "send")
         if tab is None:
             return
-        receipt = await self._ask("send", act, lambda dock, key: dock.send(tab.id, text, key=key))
+        with self._lifting(tab.id):
+            receipt = await self._ask("send", act, lambda dock, key: dock.send(tab.id, text, key=key))
         if receipt is not None:
             self._sent(receipt.message_id, tab.task_id, tab.id, text)
 
@@ -289,6 +300,7 @@ class Client:
         message = await self._message(act, "withdraw")
         if message is None:
             return
+        self.ledger.given_up.add(message.id)
         receipt = await self._ask(
             "withdraw_message", act, lambda dock, key: dock.withdraw_message(message.id, key=key)
         )
@@ -297,7 +309,12 @@ class Client:
 
     async def resume_queue(self, act: Act) -> None:
         """Let a held queue go on."""
-        await self._of_tab(act, "resume_queue", lambda dock, tab, key: dock.resume_queue(tab.id, key=key))
+
+        async def resume(dock: Dock, tab: Tab, key: str | None) -> object:
+            with self._lifting(tab.id):
+                return await dock.resume_queue(tab.id, key=key)
+
+        await self._of_tab(act, "resume_queue", resume)
 
     async def cancel_turn(self, act: Act) -> None:
         """End a turn."""
@@ -312,6 +329,15 @@ class Client:
             return dock.answer_permission(tab.id, asked, option, key=key)
 
         await self._of_tab(act, "answer_permission", answer)
+
+    @contextmanager
+    def _lifting(self, tab_id: str) -> Iterator[None]:
+        """The queue may go on from any moment in this block on, also where nobody answers."""
+        self.ledger.lifted[tab_id] = self.nature.moment()
+        try:
+            yield
+        finally:
+            self.ledger.lifted[tab_id] = self.nature.moment()
 
     def _sent(self, message_id: str, task_id: str, tab_id: str, text: str) -> None:
         self.ledger.messages[message_id] = Sent(message_id, task_id, tab_id, text)

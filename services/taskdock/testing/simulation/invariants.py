@@ -1,70 +1,72 @@
 """Invariants: what holds after every step, and what holds at rest; each is a class that can be left out.
 
-Owns: `Invariant`, `INVARIANTS`; the numbers are those of `docs/architecture.md`.
+Owns: `INVARIANTS`, and those about sandboxes, sessions, what is final, holds, work and rest.
 Never: a rule of the machines written once more; what is outside is counted outside.
 Reads as: World tells them of commits and changes -> they look at data, boxes and agents -> Nature.broken.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from taskdock.core import task_record as at
-from taskdock.core.change import Record
-from taskdock.core.message import DELIVERED, DELIVERY_UNKNOWN, FAILED, QUEUED, SENDING, WITHDRAWN, Message
+from taskdock.core.change import Change
+from taskdock.core.history import HistoryKind
+from taskdock.core.inputs import TurnEnd
+from taskdock.core.intents import CreateSandbox, DestroySandbox
+from taskdock.core.message import DELIVERED, FAILED, QUEUED, SENDING, WITHDRAWN, Message
+from taskdock.core.permission import ASKED
+from taskdock.core.repo import CLONING, Repo
 from taskdock.core.tab import CLOSED, Tab
 from taskdock.core.task import Task
+from taskdock.ports.agent import StopReason
 from taskdock.ports.sandbox import Phase
 from taskdock.ports.store import Commit
-from taskdock.testing.memory_data import KINDS
+from taskdock.services.sandboxes import mark_of
+from taskdock.testing.simulation.boxes import Box
+from taskdock.testing.simulation.delivery import OnceDelivered
+from taskdock.testing.simulation.feed import FeedReplays
+from taskdock.testing.simulation.invariant import Invariant
 
 if TYPE_CHECKING:
     from taskdock.testing.simulation.world import World
 
-_RecordT = TypeVar("_RecordT", bound=Record)
 _FINAL = (DELIVERED, FAILED, WITHDRAWN)
+LOOKS_THAT_PROVE = 2
+"""So often a provider has to say that a sandbox is absent before that is believed."""
 _GONE = (at.ARCHIVED, at.KILLED)
 _RESTING = (at.RUNNING, at.STOPPED, at.ARCHIVED, at.KILLED)
 _RESTING_TABS = ("ready", "error/task", "error/session", "closed")
 
 
-class Invariant:
-    """One invariant in one world."""
-
-    number = 0
-
-    def __init__(self, world: "World") -> None:
-        self.world = world
-        self.outside = world.outside
-        self.data = world.outside.data
-
-    def on_commit(self, commit: Commit) -> None:
-        """Something was committed, and is there."""
-
-    def after_step(self, boundaries: frozenset[str]) -> None:
-        """These boundaries changed, or what is outside of them did."""
-
-    def at_rest(self) -> None:
-        """Nothing is left to happen, and nothing goes wrong any more."""
-
-    def broken(self, sentence: str) -> None:
-        """Say that it does not hold."""
-        self.outside.nature.broken(f"({self.number}) {sentence}")
-
-    def task(self, task_id: str) -> Task | None:
-        """A task as it stands."""
-        row = self.data.rows["task"].get(task_id)
-        return None if row is None else row.record
-
-    def all(self, kind: type[_RecordT], boundary: str | None = None) -> Iterator[_RecordT]:
-        """Every record of a kind (of a boundary)."""
-        return (record for record, _ in self.data.of(kind, boundary))
-
-
 class OneSandbox(Invariant):
-    """At most one live sandbox of a task; none of one that is over, none running of one that is stopped."""
+    """At most one live sandbox of a task; none of one that is over, none running of one that is stopped.
+
+    Each ends because its task ordered it, and none that was to end is made again.
+    """
 
     number = 1
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world)
+        self._to_end: set[str] = set()
+        """The names of those whose end was ordered."""
+
+    def on_commit(self, commit: Commit) -> None:
+        """Once its end was ordered, a sandbox is never started again."""
+        for intent in (intent for change in commit.changes for intent in change.ordered):
+            if isinstance(intent.body, DestroySandbox):
+                self._to_end.add(intent.body.sandbox.name)
+            if isinstance(intent.body, CreateSandbox) and intent.body.sandbox.name in self._to_end:
+                self.broken(f"{intent.body.sandbox.name} is to be made, and its end was ordered before")
+
+    def on_destroyed(self, box: Box) -> None:
+        """Nobody ends what a task still wants."""
+        task = self.task(box.spec.task_id)
+        if task is not None and task.sandbox.name == box.spec.ref.name and not task.destroy_ordered:
+            self.broken(
+                f"{box.spec.ref.name} is destroyed, and {task.id}, which is {task.at}, did not order it"
+            )
 
     def after_step(self, boundaries: frozenset[str]) -> None:
         """Count at the provider; while two schedulers both work, what the slower one still calls is healed later."""
@@ -97,6 +99,16 @@ class OneSession(Invariant):
 
     number = 2
 
+    def on_commit(self, commit: Commit) -> None:
+        """A turn is told as completed by who was told so."""
+        for event in (event for change in commit.changes for event in change.history):
+            if event.kind is HistoryKind.TURN_ENDED and event.data["end"] == TurnEnd.COMPLETED.value:
+                stop = self.outside.nature.stops.get(str(event.data["message"]))
+                if stop != StopReason.COMPLETED.value:
+                    self.broken(
+                        f"the turn of {event.data['message']} is told as completed, its agent said {stop}"
+                    )
+
     def after_step(self, boundaries: frozenset[str]) -> None:
         """Count in the sandboxes; while two schedulers both work, what the slower one still calls is healed later."""
         if not self.world.overlaps:
@@ -126,71 +138,6 @@ class OneSession(Invariant):
                 self.broken(f"{tab.id} is ready and its session {tab.session_id} is not there")
 
 
-class OnceDelivered(Invariant):
-    """A message reaches its agent at most once, and is what its sender was told."""
-
-    number = 3
-
-    def after_step(self, boundaries: frozenset[str]) -> None:
-        """Count in the agents' logs."""
-        del boundaries
-        for message_id, count in self.outside.nature.received.items():
-            if count > 1:
-                self.broken(f"{message_id} reached its agent {count} times")
-
-    def at_rest(self) -> None:
-        """Compare with what the client was told, and with what the agents got."""
-        messages = {message.id: message for message in self.all(Message)}
-        received = self.outside.nature.received
-        for message in messages.values():
-            count = received[message.id]
-            if message.at == DELIVERED and not count:
-                self.broken(f"{message.id} is delivered, and no agent got it")
-            if message.at in (QUEUED, WITHDRAWN) and count:
-                self.broken(f"{message.id} is {message.at}, and an agent got it")
-            if message.at == FAILED and count and message.reason != DELIVERY_UNKNOWN:
-                self.broken(f"{message.id} has failed ({message.reason}), and an agent got it")
-        for sent in self.world.client.ledger.messages.values():
-            kept = messages.get(sent.id)
-            if kept is None or self.data.texts[sent.id] not in (sent.text, *sent.may_be):
-                self.broken(f"{sent.id} was accepted, and is not what was sent")
-            elif sent.withdrawn and kept.at != WITHDRAWN:
-                self.broken(f"{sent.id} was withdrawn, and is {kept.at}")
-
-
-class FeedReplays(Invariant):
-    """Positions and versions grow; the feed leads to what is there."""
-
-    number = 4
-
-    def __init__(self, world: "World") -> None:
-        super().__init__(world)
-        self._position = 0
-        self._versions: dict[tuple[str, str], int] = {}
-
-    def on_commit(self, commit: Commit) -> None:
-        """Follow the feed."""
-        del commit
-        if self.data.position < self._position:
-            self.broken(f"the feed is at {self.data.position} after {self._position}")
-        for position in range(self._position + 1, self.data.position + 1):
-            entry = self.data.feed.get(position)
-            if entry is None or entry.kind in ("history", "transcript"):
-                continue
-            key = (entry.kind, entry.id)
-            if entry.version < self._versions.get(key, 0):
-                self.broken(f"{key} goes back to version {entry.version}")
-            self._versions[key] = entry.version
-        self._position = self.data.position
-
-    def at_rest(self) -> None:
-        """Who followed the feed knows what is there."""
-        for kind in KINDS:
-            for record_id, row in self.data.rows[kind].items():
-                if self._versions.get((kind, record_id)) != row.version:
-                    self.broken(f"the feed did not tell of {record_id} at version {row.version}")
-
-
 class FinalStays(Invariant):
     """A kill is never undone; what is final stays what it is."""
 
@@ -200,6 +147,8 @@ class FinalStays(Invariant):
         super().__init__(world)
         self._ending: set[str] = set()
         self._final: dict[str, str] = {}
+        self._answers: dict[str, str | None] = {}
+        """By permission: the option that was chosen."""
 
     def on_commit(self, commit: Commit) -> None:
         """Compare with what was final before."""
@@ -211,6 +160,8 @@ class FinalStays(Invariant):
                     self._ending.add(record.id)
             if isinstance(record, Task | Tab | Message):
                 self._compare(record)
+            if isinstance(record, Tab):
+                self._compare_answers(record)
 
     def _compare(self, record: Task | Tab | Message) -> None:
         before = self._final.get(record.id)
@@ -218,6 +169,14 @@ class FinalStays(Invariant):
             self.broken(f"{record.id} was {before} for good, and is {record.at}")
         if record.at in (at.KILLED, CLOSED) or (isinstance(record, Message) and record.at in _FINAL):
             self._final[record.id] = record.at
+
+    def _compare_answers(self, tab: Tab) -> None:
+        for permission in tab.turn.permissions:
+            if permission.at == ASKED:
+                continue
+            first = self._answers.setdefault(permission.id, permission.option_id)
+            if first != permission.option_id:
+                self.broken(f"{permission.id} was answered {first}, and then {permission.option_id}")
 
     def at_rest(self) -> None:
         """Every kill that was accepted holds."""
@@ -256,9 +215,58 @@ class WorkKept(Invariant):
 
     number = 7
 
+    def __init__(self, world: "World") -> None:
+        super().__init__(world)
+        self._marks: dict[str, str | None] = {}
+        """By task: which sandbox it took for its own last."""
+
+    def on_commit(self, commit: Commit) -> None:
+        """A sandbox that is there is told lost only by who was lied to twice."""
+        for change in commit.changes:
+            for event in change.history:
+                if event.kind is HistoryKind.SANDBOX_LOST:
+                    self._compare_lost(change, str(event.data["sandbox"]))
+            for record in change.records:
+                if isinstance(record, Task):
+                    self._marks[record.id] = record.mark
+
+    def _compare_lost(self, change: Change, name: str) -> None:
+        mark = self._marks.get(change.boundary)
+        for box in self.outside.boxes.of_task(change.boundary):
+            is_there = box.spec.ref.name == name and mark_of(self.outside.boxes.seen(box.spec.ref)) == mark
+            if is_there and self.outside.lies.absences[name] < LOOKS_THAT_PROVE:
+                self.broken(f"{name} is told lost, and it is {box.phase.value}")
+
     def at_rest(self) -> None:
-        """Look for every edit."""
+        """Look for every edit; where a task runs, in its checkout."""
+        for task in self.all(Task):
+            if task.at == at.RUNNING:
+                self._look_inside(task.id)
+        self._look_everywhere()
+
+    def at_the_end(self) -> None:
+        """Look once more: by now all that was lost has been told."""
+        self._look_everywhere()
+
+    def _look_inside(self, task_id: str) -> None:
+        for box in self.outside.boxes.of_task(task_id):
+            if box.phase is not Phase.RUNNING:
+                continue
+            if box.tree is None:
+                self.broken(f"{task_id} runs in {box.spec.ref.name}, which has no checkout")
+                continue
+            work = self.outside.nature.work.get(task_id, {})
+            gone = [edit for edit in work if edit not in box.tree.state.edits]
+            lost = [edit for edit in gone if not self._may_be_lost(task_id, work[edit])]
+            if lost:
+                self.broken(f"the checkout of {task_id} has not {lost}, and its history does not say so")
+
+    def _look_everywhere(self) -> None:
         for task_id, work in self.outside.nature.work.items():
+            task = self.task(task_id)
+            if task is not None and task.work_owed:
+                # Nobody looks at a task that rests; it knows that it owes, and tells when it is next asked for anything.
+                continue
             there = {
                 edit
                 for box in self.outside.boxes.of_task(task_id)
@@ -296,11 +304,20 @@ class Rests(Invariant):
 
     number = 9
 
+    def in_calm(self) -> None:
+        """What an agent asks is known to those who can answer."""
+        for agent in (agent for box in self.outside.boxes.by_ref.values() for agent in box.agents):
+            row = self.data.rows["tab"].get(agent.conversation.tab_id)
+            tab = None if row is None else row.record
+            if agent.asks is None or tab is None or tab.agent_process != agent.id or tab.turn.at != "running":
+                continue
+            if agent.asks not in [one.id for one in tab.turn.permissions]:
+                self.broken(f"{agent.id} asks {agent.asks}, and nobody was told")
+
     def at_rest(self) -> None:
         """Look at every record."""
         for task in self.all(Task):
-            waits = task.at == at.WAIT_REPO and task.step is not None and task.step.waits_for
-            if task.at not in _RESTING and task.failure is None and not waits:
+            if task.at not in _RESTING and task.failure is None and not self._waits_for_its_repo(task):
                 self.broken(f"{task.id} is {task.at} and does not rest")
             for tab in self.all(Tab, task.id):
                 self._tab(task, tab)
@@ -308,8 +325,14 @@ class Rests(Invariant):
             if message.at == SENDING:
                 self.broken(f"{message.id} is still being sent")
 
+    def _waits_for_its_repo(self, task: Task) -> bool:
+        repo = self.data.rows["repo"].get(task.repo_id)
+        is_cloning = repo is not None and isinstance(repo.record, Repo) and repo.record.at == CLONING
+        return task.at == at.WAIT_REPO and is_cloning
+
     def _tab(self, task: Task, tab: Tab) -> None:
-        may_wait = tab.at == "pending_provision" and task.at in (at.STOPPED, at.ARCHIVED, at.WAIT_REPO)
+        task_waits = task.at in (at.STOPPED, at.ARCHIVED) or self._waits_for_its_repo(task)
+        may_wait = tab.at == "pending_provision" and task_waits
         if tab.at not in _RESTING_TABS and not may_wait:
             self.broken(f"{tab.id} is {tab.at} while {task.id} is {task.at}")
         if tab.turn.at != "none":

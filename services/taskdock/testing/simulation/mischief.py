@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from taskdock.core.errors import InvariantViolated, StoreError
 from taskdock.ports.sandbox import Phase
 from taskdock.testing.simulation.agents import AgentProcess
 from taskdock.testing.simulation.boxes import Box
@@ -146,10 +147,13 @@ class Mischief:
         dock = await self.world.dock()
         try:
             applied = await dock.stepper.apply(boundary, report)
-        except Died:
+        except (Died, StoreError):
+            return
+        except InvariantViolated as error:
+            self.world.outside.nature.broken(5, f"an outcome that was reported again broke a rule: {error}")
             return
         if applied.change.ignored is None:
-            self.world.outside.nature.broken(f"(5) an outcome was taken twice: {report}")
+            self.world.outside.nature.broken(5, f"an outcome was taken twice: {report}")
 
     def _tell(self, sentence: str) -> None:
         self.world.outside.nature.tell(sentence)

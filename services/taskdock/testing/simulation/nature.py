@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+NUMBERS = frozenset(range(11))
+"""Of the invariants in `docs/architecture.md`; 0 is a process that ended by itself, or a request that came out as no answer."""
 
 
 @frozen
@@ -53,10 +55,19 @@ class Nature:
     """How often an agent got each message."""
     work: dict[str, dict[str, str]] = field(factory=dict)
     """By task: the edits that were there when a turn ended, and which message each belongs to."""
+    stops: dict[str, str] = field(factory=dict)
+    """By message: how its agent says that its turn ended."""
+    cut_short: dict[str, tuple[str, int]] = field(factory=dict)
+    """By tab: the message whose turn ended last in another way than being completed, and the moment of that."""
+    moments: int = 0
     violations: list[str] = field(factory=list)
-    """What was seen at once to break an invariant; its number in brackets begins the sentence."""
+    """What was found broken; the number of the invariant in brackets begins the sentence."""
+    numbers: frozenset[int] = NUMBERS
+    """Which invariants count; what breaks another one is passed over."""
     on_change: Callable[[], None] = field(default=lambda: None)
     """Called after a sandbox came or went by itself."""
+    on_received: Callable[[str, str], None] = field(default=lambda *_: None)
+    """Called with the tab and the message that its agent gets."""
 
     @property
     def seconds(self) -> float:
@@ -72,6 +83,11 @@ class Nature:
         self.ids += 1
         return f"{kind}-{self.ids:020d}"
 
+    def moment(self) -> int:
+        """A number for now: what happens later has a higher one, also at the same instant."""
+        self.moments += 1
+        return self.moments
+
     def dice(self, *names: object) -> Random:
         """Dice for one purpose: what they show depends on nothing but the seed and the purpose."""
         return Random(f"{self.seed}/{'/'.join(map(str, names))}")  # noqa: S311 - a simulation needs no secrets
@@ -80,16 +96,17 @@ class Nature:
         """Let something happen in a while."""
         self.loop.call_later(seconds, what)
 
-    def broken(self, sentence: str) -> None:
+    def broken(self, number: int, sentence: str) -> None:
         """Write down that an invariant does not hold."""
-        self.tell(f"VIOLATION {sentence}")
-        self.violations.append(sentence)
+        if number in self.numbers:
+            self.tell(f"VIOLATION ({number}) {sentence}")
+            self.violations.append(f"({number}) {sentence}")
 
     def crashed(self, process: int, error: BaseException, *, is_alive: bool) -> None:
         """A process ended by itself, which none ever does."""
         words = "ended by itself" if is_alive else "did something else than dying"
         lines = "".join(format_exception(error))
-        self.broken(f"(0) process {process} {words}: {lines}")
+        self.broken(0, f"process {process} {words}: {lines}")
 
     def tell(self, sentence: str) -> None:
         """Write down what happened."""

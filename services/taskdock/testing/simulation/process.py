@@ -14,7 +14,7 @@ import anyio
 from attrs import field, mutable
 
 from taskdock.core.errors import Unreachable
-from taskdock.core.inputs import Input, OutcomeReported
+from taskdock.core.inputs import Delivered, Input, OutcomeReported, Started
 from taskdock.core.intents import Figures
 from taskdock.services.background import Background, Work
 from taskdock.services.capacity import Capacity
@@ -84,11 +84,19 @@ class Witness(Stepper):
     """The product's own stepper; it notes which outcomes were accepted, so that they can be reported once more."""
 
     reported: list[tuple[str, OutcomeReported]] = field(factory=list, kw_only=True)
+    broken: Callable[[int, str], None] = field(kw_only=True)
 
     async def apply(self, boundary: str, input_: Input) -> Applied:
-        """Apply, and note."""
+        """Apply, and note; what comes of an execution that is over changes nothing."""
         applied = await super().apply(boundary, input_)
-        if isinstance(input_, OutcomeReported) and applied.change.ignored is None:
+        if applied.change.ignored is not None or not isinstance(
+            input_, OutcomeReported | Started | Delivered
+        ):
+            return applied
+        issues = [one.issue for one in applied.decision.slice.intents if one.id == input_.intent_id]
+        if issues != [input_.issue]:
+            self.broken(5, f"what is stale was taken, while the issue is {issues}: {input_}")
+        if isinstance(input_, OutcomeReported):
             self.reported.append((boundary, input_))
         return applied
 
@@ -156,7 +164,11 @@ class Process:
     def __attrs_post_init__(self) -> None:
         nature = self.outside.nature
         self.calls = Calls(
-            nature.dice("calls", self.number), self.outside.faults, self._dead, trace=nature.tell
+            nature.dice("calls", self.number),
+            self.outside.faults,
+            self._dead,
+            trace=nature.tell,
+            broken=nature.broken,
         )
 
     def start(self) -> None:
@@ -218,7 +230,14 @@ class Process:
         store = SimulatedStore(
             outside.data, self.calls, self.watcher, clock_now=clock.now, on_commit=background.committed
         )
-        stepper = Witness(store, clock, outside.figures, capacity=Capacity(store), reported=outside.reported)
+        stepper = Witness(
+            store,
+            clock,
+            outside.figures,
+            capacity=Capacity(store),
+            reported=outside.reported,
+            broken=clock.broken,
+        )
         self.dock = Dock(
             stepper=stepper,
             reads=store,

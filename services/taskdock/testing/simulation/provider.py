@@ -5,6 +5,7 @@ Never: a command run; what happens in a checkout goes by carrier.py.
 Reads as: Sites -> this -> Calls -> boxes.py.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import NoReturn
 
@@ -34,11 +35,15 @@ class Lies:
     """What the next looks say instead of the truth."""
 
     phases: list[Phase] = field(factory=list)
+    absences: Counter[str] = field(factory=Counter)
+    """How often a sandbox that is there was said to be absent."""
 
     def of(self, seen: Observation) -> Observation:
         """A lie, if one is planned; nobody lies about a sandbox that is not there."""
         if self.phases and seen.phase is not Phase.ABSENT:
-            return evolve(seen, phase=self.phases.pop(), reason="says the simulation")
+            phase = self.phases.pop()
+            self.absences[seen.ref.name] += phase is Phase.ABSENT
+            return evolve(seen, phase=phase, reason="says the simulation")
         return seen
 
 

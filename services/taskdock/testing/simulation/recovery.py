@@ -6,8 +6,10 @@ Reads as: World.settle -> this -> client's dock -> Nature.broken.
 """
 
 from collections.abc import Awaitable, Callable
+from traceback import format_exception
 from typing import TYPE_CHECKING
 
+import anyio
 from attrs import frozen
 
 from taskdock.core import task_record as at
@@ -15,6 +17,7 @@ from taskdock.core.errors import BranchTaken, CommandRejected
 from taskdock.core.inputs import FailureClass
 from taskdock.core.task import Task
 from taskdock.services.dock import Dock
+from taskdock.testing.simulation.calls import REQUEST
 
 if TYPE_CHECKING:
     from taskdock.testing.simulation.world import World
@@ -54,7 +57,7 @@ class Recovery:
             await self._must(task.id, "kill", lambda dock, id_: dock.kill_task(id_, force=True), at.KILLED)
         if self.world.outside.boxes.by_ref:
             left = [ref.name for ref in self.world.outside.boxes.by_ref]
-            self.world.outside.nature.broken(f"(1) every task is killed, and there is {left}")
+            self.world.outside.nature.broken(1, f"every task is killed, and there is {left}")
 
     async def _must(self, task_id: str, name: str, call: Call, state: str | None) -> None:
         """Ask, wait, and compare with where it has to lead; None: anywhere but to an error.
@@ -73,22 +76,27 @@ class Recovery:
             task = self._now(task_id)
         if task.failure is not None:
             if not _may_stay(task):
-                nature.broken(f"(10) {name} of {task_id} fails, also after its ways out: {task.failure}")
+                nature.broken(10, f"{name} of {task_id} fails, also after its ways out: {task.failure}")
         elif state is not None and task.at != state and not self._may_be_elsewhere(task):
-            nature.broken(f"(10) {name} of {task_id} leads to {task.at}")
+            nature.broken(10, f"{name} of {task_id} leads to {task.at}")
 
     async def _asked(self, task_id: str, name: str, call: Call) -> bool:
         nature = self.world.outside.nature
         nature.tell(f"-- {name} {task_id}")
+        dock = await self.world.dock()
+        token = REQUEST.set(anyio.get_current_task().id)
         try:
-            await call(await self.world.dock(), task_id)
+            await call(dock, task_id)
         except BranchTaken:
             return False
         except CommandRejected as refusal:
-            nature.broken(
-                f"(10) {name} of {task_id}, which is {self._now(task_id).at}, is refused: {refusal}"
-            )
+            nature.broken(10, f"{name} of {task_id}, which is {self._now(task_id).at}, is refused: {refusal}")
             return False
+        except Exception as error:  # noqa: BLE001 - told as a violation
+            nature.broken(0, f"{name} of {task_id} came out as no answer: {''.join(format_exception(error))}")
+            return False
+        finally:
+            REQUEST.reset(token)
         await self.world.rest()
         return True
 

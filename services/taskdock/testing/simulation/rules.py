@@ -19,7 +19,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from taskdock.core.errors import InvariantViolated
-from taskdock.testing.simulation.invariants import INVARIANTS, Invariant
+from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.invariants import INVARIANTS
 from taskdock.testing.simulation.outcome import COMMAND, outcome_of
 from taskdock.testing.simulation.script import NUMBERS, OPENING, PAUSES_SECONDS, Act, Script
 from taskdock.testing.simulation.seeds import quiet_logs

@@ -12,7 +12,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-from taskdock.testing.simulation.invariants import INVARIANTS, Invariant
+from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.invariants import INVARIANTS
+from taskdock.testing.simulation.nature import NUMBERS
 from taskdock.testing.simulation.outcome import Outcome, outcome_of
 from taskdock.testing.simulation.script import Script
 from taskdock.testing.simulation.world import ACTS, NO_ACTS, OwnActs, World
@@ -38,7 +40,7 @@ def quiet_logs() -> Iterator[None]:
 
 def script_of(seed: int, length: int = LENGTH, own_acts: OwnActs = NO_ACTS) -> Script:
     """What a seed stands for; acts of your own change what that is."""
-    return Script.from_seed(seed, length, ACTS | dict.fromkeys(own_acts, OWN_WEIGHT))
+    return Script.from_seed(seed, length, ACTS | dict.fromkeys(own_acts, OWN_WEIGHT), likes=True)
 
 
 def run_script(
@@ -48,10 +50,11 @@ def run_script(
     own_acts: OwnActs = NO_ACTS,
     recovers: bool = True,
     settles: bool = True,
+    numbers: frozenset[int] = NUMBERS,
 ) -> Outcome:
     """Run one script in a world of its own; without settling, it is judged only as far as its acts lead."""
     with quiet_logs():
-        world = World(script.seed, invariants, recovers=recovers, own_acts=own_acts)
+        world = World(script.seed, invariants, recovers=recovers, numbers=numbers, own_acts=own_acts)
         try:
             world.run(script, settles=settles)
             return outcome_of(world, script)

@@ -15,7 +15,8 @@ from random import Random
 
 from attrs import define, evolve, field, frozen
 
-from taskdock.testing.simulation.invariants import INVARIANTS, Invariant
+from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.invariants import INVARIANTS
 from taskdock.testing.simulation.outcome import Outcome
 from taskdock.testing.simulation.script import Act, Script
 from taskdock.testing.simulation.seeds import run_script

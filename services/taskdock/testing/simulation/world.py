@@ -16,12 +16,13 @@ from taskdock.core.intents import Figure, Figures
 from taskdock.ports.store import Commit
 from taskdock.services.dock import Dock
 from taskdock.testing.memory_data import MemoryData
-from taskdock.testing.simulation.boxes import Boxes
+from taskdock.testing.simulation.boxes import Box, Boxes
 from taskdock.testing.simulation.client import COMMANDS, Client
 from taskdock.testing.simulation.code import Clones
-from taskdock.testing.simulation.invariants import INVARIANTS, Invariant
+from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.invariants import INVARIANTS
 from taskdock.testing.simulation.mischief import MISCHIEF, Mischief
-from taskdock.testing.simulation.nature import Nature
+from taskdock.testing.simulation.nature import NUMBERS, Nature
 from taskdock.testing.simulation.process import OWNER, Outside, Process
 from taskdock.testing.simulation.recovery import Recovery
 from taskdock.testing.simulation.script import Act, Script
@@ -39,6 +40,8 @@ CALM = "-- nothing goes wrong any more"
 TURN_SECONDS_MAX = 1800.0
 SETTLE_SECONDS_MAX = 6 * 3600.0
 _CLOSING_SECONDS = 0.001
+CALM_SECONDS = 180.0
+"""So long after the last fault every link is made anew, and has told what it has to tell."""
 _QUIET_SECONDS = 60.0
 """So long nothing is committed before a world counts as being at rest: what is lost is noticed within that time."""
 
@@ -59,6 +62,8 @@ class World:
     recovers: bool = True
     """Whether the tenth invariant is held against it, too."""
     own_acts: OwnActs = field(default=NO_ACTS, kw_only=True)
+    numbers: frozenset[int] = NUMBERS
+    """Which of ours count, also those that are no class of `invariants`; one with a number of its own always does."""
     loop: VirtualLoop = field(factory=VirtualLoop, init=False)
     outside: Outside = field(init=False)
     client: Client = field(init=False)
@@ -73,12 +78,15 @@ class World:
     _mischief: Mischief = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        nature = Nature(self.seed, self.loop)
+        own = {kind.number for kind in self.invariants} - NUMBERS
+        nature = Nature(self.seed, self.loop, numbers=self.numbers | own)
         self.outside = Outside(nature, Boxes(nature), Clones(), MemoryData(owner=OWNER), figures=figures())
         self.client = Client(nature, self.dock)
         self._mischief = Mischief(self)
         self._watching = [kind(self) for kind in self.invariants]
         nature.on_change = lambda: self._look(frozenset(self.outside.data.rows["task"]))
+        nature.on_received = self._received
+        self.outside.boxes.on_destroyed = self._destroyed
 
     @property
     def violations(self) -> list[str]:
@@ -169,11 +177,18 @@ class World:
             if self.overlaps:
                 process.kill()
         nature.tell(CALM)
+        await self.process()
+        await asyncio.sleep(CALM_SECONDS)
+        for invariant in self._watching:
+            invariant.in_calm()
         await self.rest()
         for invariant in self._watching:
+            await invariant.look()
             invariant.at_rest()
         if self.recovers and not self.violations:
             await Recovery(self).ask()
+            for invariant in self._watching:
+                invariant.at_the_end()
 
     async def rest(self) -> None:
         """Wait until nothing is left to happen; broken when that takes too long."""
@@ -188,7 +203,7 @@ class World:
                 return
             if nature.seconds > until:
                 left = [one.intent for one in self.outside.data.outbox.values()]
-                nature.broken(f"(9) nothing rests after {SETTLE_SECONDS_MAX:g} s: {left}")
+                nature.broken(9, f"nothing rests after {SETTLE_SECONDS_MAX:g} s: {left}")
                 return
 
     async def _close(self) -> None:
@@ -211,6 +226,14 @@ class World:
     def _look(self, boundaries: frozenset[str]) -> None:
         for invariant in self._watching:
             invariant.after_step(boundaries)
+
+    def _received(self, tab_id: str, message_id: str) -> None:
+        for invariant in self._watching:
+            invariant.on_received(tab_id, message_id)
+
+    def _destroyed(self, box: Box) -> None:
+        for invariant in self._watching:
+            invariant.on_destroyed(box)
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock."""
