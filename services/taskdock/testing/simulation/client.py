@@ -196,7 +196,7 @@ class Client:
 
     async def retry_repo(self, act: Act) -> None:
         """Clone one again."""
-        remote = REMOTES[act.tab % len(REMOTES)]
+        remote = REMOTES[-1 if act.how % 2 else act.tab % len(REMOTES)]
         await self._ask("retry_repo", act, lambda dock, key: dock.retry_repo(remote, key=key))
 
     # Tabs
