@@ -5,7 +5,7 @@ Never: a name that only one run knows; acts choose among what there is by number
 Reads as: seeds, rules and replays make one -> World applies it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from random import Random
 
 from attrs import evolve, frozen
@@ -86,8 +86,3 @@ def _rolled(
     pauses = dice.choices(range(len(PAUSES_SECONDS)), pause_weights, k=length)
     for name, pause in zip(names, pauses, strict=True):
         yield Act(name, dice.randrange(NUMBERS), dice.randrange(NUMBERS), dice.randrange(NUMBERS), pause)
-
-
-def names(script: Script) -> Iterator[str]:
-    """What is done, in order."""
-    return (act.name for act in script.acts)
