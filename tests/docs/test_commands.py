@@ -20,6 +20,8 @@ from taskdock.adapters.entry.cli.app import build_cli
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.testing.kill_matrix.__main__ import main as kill_matrix
 from taskdock.testing.kill_matrix.cells import chosen
+from taskdock.testing.simulation import Script
+from taskdock.testing.simulation.__main__ import parser
 
 _ENVIRONMENT = ".venv/bin/"
 ANY_FILE = str(REPOSITORY / "pyproject.toml")
@@ -69,7 +71,19 @@ def is_python(words: Sequence[str]) -> bool:
     """Whether it is the kill matrix with options that fit, or pytest on a path that exists."""
     if [*words[:2]] == ["-m", "taskdock.testing.kill_matrix"]:
         return is_kill_matrix(words[2:])
+    if [*words[:2]] == ["-m", "taskdock.testing.simulation"]:
+        return is_simulation(words[2:])
     return [*words[:2]] == ["-m", "pytest"] and all((REPOSITORY / word).exists() for word in words[2:3])
+
+
+def is_simulation(words: Sequence[str]) -> bool:
+    """Whether the simulation takes these options, the script among them included."""
+    try:
+        asked = parser().parse_args(words)
+        Script.parse(asked.replay or "0")
+    except (SystemExit, ValueError):
+        return False
+    return True
 
 
 def is_pip(words: Sequence[str]) -> bool:
@@ -133,6 +147,8 @@ def test_there_are_commands() -> None:
         "taskdock job list",
         "make coffee",
         ".venv/bin/python -m pytest tests/nothing.py",
+        "python -m taskdock.testing.simulation --fast",
+        "python -m taskdock.testing.simulation --replay 7,send",
         "python -m taskdock.testing.kill_matrix --sorry",
         "python -m taskdock.testing.kill_matrix --only nothing",
         "pip install '.[nothing]'",

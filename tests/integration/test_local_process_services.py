@@ -371,3 +371,24 @@ def append(path: Path, data: bytes) -> None:
     """Append to a file."""
     with path.open("ab") as file:
         file.write(data)
+
+
+async def test_the_last_words_of_a_silent_server_are_told(tmp_path: Path, spec: SandboxSpec) -> None:
+    """What a server writes until its very end is in the log tail, also when it writes it while it is being ended."""
+    source = (
+        b"import signal, sys\n"
+        b"def end(*_):\n"
+        b"    print('last words', flush=True)\n"
+        b"    sys.exit(0)\n"
+        b"signal.signal(signal.SIGTERM, end)\n"
+        b"while True: signal.pause()\n"
+    )
+    silent = evolve(
+        service(),
+        files=(ProgramFile(".taskdock/server.py", content=source),),
+        argv=("python3", "{home}/.taskdock/server.py"),
+        start_seconds_max=3.0,
+    )
+    with pytest.raises(Transient) as silence:
+        await sandboxes(tmp_path).ensure_service(spec.ref, silent)
+    assert "last words" in (silence.value.log_tail or "")

@@ -13,8 +13,9 @@ from contextlib import AbstractContextManager
 from attrs import frozen
 
 from taskdock.testing.simulation.nature import NUMBERS
+from taskdock.testing.simulation.outcome import Outcome
 from taskdock.testing.simulation.script import Act, Script
-from taskdock.testing.simulation.seeds import LENGTH, Outcome, run_script
+from taskdock.testing.simulation.seeds import LENGTH, run_script
 from taskdock.testing.simulation.world import ACTS
 
 

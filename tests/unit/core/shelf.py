@@ -15,11 +15,14 @@ Given = Callable[[], _StoryT]
 
 TASKS: dict[str, Given[TaskStory]] = {}
 REPOS: dict[str, Given[RepoStory]] = {}
+_FORGET: list[Callable[[], None]] = []
+"""How to forget what was told so far."""
 
 
 def _told_once(script: Given[_StoryT], name: str, shelf: dict[str, Given[_StoryT]]) -> Given[_StoryT]:
     """Tell the script once, and hand out copies of where it ended."""
     told: list[_StoryT] = []
+    _FORGET.append(told.clear)
 
     def given() -> _StoryT:
         if not told:
@@ -30,6 +33,12 @@ def _told_once(script: Given[_StoryT], name: str, shelf: dict[str, Given[_StoryT
     given.__name__ = name
     shelf[name] = given
     return given
+
+
+def forget() -> None:
+    """Have each story told anew when it is asked for next: the core is another one (`make mutants`)."""
+    for forget_one in _FORGET:
+        forget_one()
 
 
 def task_given(script: Given[TaskStory], name: str = "") -> Given[TaskStory]:

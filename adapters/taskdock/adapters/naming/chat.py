@@ -124,7 +124,8 @@ class ChatNamer:
         headers = self._headers()
         try:
             with anyio.fail_after(self._naming.timeout_seconds):
-                answer = await self._ask(request.prompt, headers)
+                # What cannot be sent (half of a surrogate pair) goes as a question mark.
+                answer = await self._ask(request.prompt.encode(errors="replace").decode(), headers)
         except TimeoutError:
             raise Transient(f"no answer within {self._naming.timeout_seconds:g} s") from None
         return _proposal(answer)

@@ -32,7 +32,7 @@ from taskdock.ports.agent import (
 )
 from taskdock.testing.conformance.agent_sessions import SESSION_CHECKS
 from taskdock.testing.conformance.agent_under_test import AgentCheck, AgentUnderTest, ends, text_of
-from taskdock.testing.conformance.sandbox_under_test import all_succeed, refused, require
+from taskdock.testing.conformance.promises import all_succeed, refused, require, told
 
 __all__ = ["AGENT_CHECKS", "AgentCheck", "AgentUnderTest"]
 
@@ -187,7 +187,7 @@ async def check_unknown_agent_is_refused(sut: AgentUnderTest) -> None:
         await sut.gateway.open_session(sut.endpoint, conversation, sut.endpoint.checkout)
 
 
-AGENT_CHECKS: tuple[AgentCheck, ...] = (
+AGENT_CHECKS: tuple[AgentCheck, ...] = told(
     check_opening_is_idempotent,
     check_turn_is_told_in_order,
     check_failed_turn_says_why,

@@ -25,7 +25,7 @@ from taskdock.ports.agent import (
     Update,
 )
 from taskdock.testing.conformance.agent_under_test import AgentCheck, AgentUnderTest, Opened, text_of
-from taskdock.testing.conformance.sandbox_under_test import all_succeed, refused, require
+from taskdock.testing.conformance.promises import all_succeed, refused, require
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ from taskdock.ports.agent import (
     Update,
 )
 from taskdock.ports.sandbox import Endpoint
-from taskdock.testing.conformance.sandbox_under_test import require
+from taskdock.testing.conformance.promises import require
 
 
 @frozen

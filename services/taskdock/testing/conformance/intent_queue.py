@@ -14,15 +14,16 @@ import anyio
 from attrs import evolve
 
 from taskdock.core.change import Change
+from taskdock.core.errors import StoreError
 from taskdock.core.intents import Intent
 from taskdock.testing.conformance.intent_queue_turns import TURN_CHECKS
+from taskdock.testing.conformance.promises import require, told
 from taskdock.testing.conformance.store_under_test import (
     NOW,
     WORKSPACE,
     StoreCheck,
     StoreUnderTest,
     ordering,
-    require,
     task_id,
     wake,
 )
@@ -322,7 +323,7 @@ async def check_report_counts(sut: StoreUnderTest) -> None:
     require(have == wanted, f"The report must count what lies in the outbox: {wanted}, not {have}.")
 
 
-QUEUE_CHECKS: tuple[StoreCheck, ...] = (
+QUEUE_CHECKS: tuple[StoreCheck, ...] = told(
     check_claim_is_oldest_first,
     check_claim_issues_once,
     check_deadline_is_set_once,
@@ -339,4 +340,6 @@ QUEUE_CHECKS: tuple[StoreCheck, ...] = (
     check_claims_at_once_share_nothing,
     check_report_counts,
     *TURN_CHECKS,
+    errors=StoreError,
+    is_bounded=False,
 )

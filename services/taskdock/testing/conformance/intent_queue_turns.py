@@ -13,13 +13,13 @@ from attrs import evolve
 from taskdock.core.change import Change
 from taskdock.core.intents import Intent
 from taskdock.ports.intent_queue import Taken
+from taskdock.testing.conformance.promises import require
 from taskdock.testing.conformance.store_under_test import (
     NOW,
     WORKSPACE,
     StoreCheck,
     StoreUnderTest,
     ordering,
-    require,
     task_id,
     wake,
 )

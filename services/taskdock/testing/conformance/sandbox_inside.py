@@ -15,12 +15,8 @@ from attrs import field, mutable
 
 from taskdock.core.errors import Permanent, Transient, Unreachable
 from taskdock.ports.sandbox import Exec, ProgramFile, SandboxRef, ServiceSpec
-from taskdock.testing.conformance.sandbox_under_test import (
-    SandboxCheck,
-    SandboxUnderTest,
-    refused,
-    require,
-)
+from taskdock.testing.conformance.promises import refused, require, told
+from taskdock.testing.conformance.sandbox_under_test import SandboxCheck, SandboxUnderTest
 
 _MIB = 1024 * 1024
 _FOREVER = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session={session}); print('begun', flush=True); time.sleep(600)"
@@ -29,20 +25,26 @@ _FOREVER = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c'
 async def check_absent_sandbox_is_unreachable(sut: SandboxUnderTest) -> None:
     """Every way into a sandbox that is not there is Unreachable, and makes nothing."""
     ref = sut.new_spec().ref
-    promise = "There is no such sandbox, so nothing was sent."
-    with refused(Unreachable, promise):
+    mend = "raise Unreachable: nothing was sent, so it may be tried again"
+    with refused(Unreachable, "exec in an absent sandbox is Unreachable", mend):
         await sut.access.exec(ref, Exec(("true",)))
-    with refused(Unreachable, promise):
+    with refused(Unreachable, "put_files into an absent sandbox is Unreachable", mend):
         await sut.access.put_files(ref, [ProgramFile("file", content=b"")])
-    with refused(Unreachable, promise):
+    with refused(Unreachable, "get_file from an absent sandbox is Unreachable", mend):
         await sut.access.get_file(ref, "file")
-    with refused(Unreachable, promise):
+    with refused(Unreachable, "ensure_service in an absent sandbox is Unreachable", mend):
         await sut.access.ensure_service(ref, ServiceSpec("any", "1", ("true",), {}, (), "/"))
-    with refused(Unreachable, promise):
+    with refused(Unreachable, "endpoint in an absent sandbox is Unreachable", mend):
         await sut.access.endpoint(ref, "any")
-    with refused(Unreachable, promise):
+    with refused(Unreachable, "stop_service in an absent sandbox is Unreachable", mend):
         await sut.access.stop_service(ref, "any")
-    require(not await sut.leftovers(ref), "A refused call must make no file.")
+    left = await sut.files(ref)
+    require(
+        not left,
+        "A call into an absent sandbox makes nothing",
+        f"there is {list(left)[:3]}",
+        "look before you write",
+    )
 
 
 async def check_exec_tells_what_became(sut: SandboxUnderTest) -> None:
@@ -50,23 +52,41 @@ async def check_exec_tells_what_became(sut: SandboxUnderTest) -> None:
     source = "import sys; data = sys.stdin.read(); print(data[::-1]); print('to stderr', file=sys.stderr); sys.exit(7)"
     async with sut.sandbox() as spec:
         result = await sut.run_python(spec.ref, source, stdin=b"abc")
-        require(result.exit_code == 7, f"The exit code was 7, exec says {result.exit_code}.")  # noqa: PLR2004
         require(
-            result.stdout == b"cba\n",
-            f"stdin must reach the command and stdout come back: {result.stdout!r}.",
+            result.exit_code == 7,  # noqa: PLR2004
+            "exec gives the exit code of the command, whatever it is",
+            f"for 7 it gave {result.exit_code}",
+            "take the code of the command itself, not of what starts it",
         )
         require(
-            result.stderr == b"to stderr\n", f"stderr must come back apart from stdout: {result.stderr!r}."
+            result.stdout == b"cba\n",
+            "stdin reaches the command whole, and its stdout comes back alone",
+            f"of 'abc', turned round inside, came back {result.stdout[-200:]!r}",
+            "pipe stdin in, close it, and keep the two outputs apart",
+        )
+        require(
+            result.stderr == b"to stderr\n",
+            "The command's stderr comes back apart from its stdout",
+            f"it is {result.stderr[-200:]!r}",
+            "keep the two outputs apart",
         )
         large = bytes(range(256)) * (3 * _MIB // 256)
         counted = await sut.run_python(
             spec.ref, "import sys; print(len(sys.stdin.buffer.read()))", stdin=large
         )
         require(
-            counted.stdout == b"%d\n" % len(large), f"All of a large stdin must arrive: {counted.stdout!r}."
+            counted.stdout == b"%d\n" % len(large),
+            "All of a large stdin arrives",
+            f"of {len(large)} bytes came {counted.stdout[-50:]!r}",
+            "write stdin while you read the outputs, to its end",
         )
         deaf = await sut.run_python(spec.ref, "print('never reads')", stdin=large)
-        require(deaf.stdout == b"never reads\n", "A command that does not read its stdin must not fail.")
+        require(
+            deaf.stdout == b"never reads\n",
+            "A command that does not read its stdin runs all the same",
+            f"it gave {deaf.exit_code} and {deaf.stdout!r}",
+            "take a closed stdin for an end, not for an error",
+        )
 
 
 async def check_exec_environment_is_clean(sut: SandboxUnderTest) -> None:
@@ -78,14 +98,31 @@ async def check_exec_environment_is_clean(sut: SandboxUnderTest) -> None:
             source = "import os; print(*sorted(os.environ), sep='\\n'); print(os.environ['ADDED'], os.getcwd(), os.environ['HOME'])"
             command = Exec((sut.python, "-c", source), cwd="checkout", env={"ADDED": "added value"})
             lines = (await sut.access.exec(spec.ref, command)).stdout.decode().splitlines()
-            require(canary not in lines, "Our own environment must not reach into a sandbox: allow-list it.")
-            require("PATH" in lines and "HOME" in lines, f"PATH and HOME must be set inside: {lines}.")
+            require(
+                canary not in lines,
+                "Our own environment does not reach into a sandbox",
+                f"{canary}, set in this process, is set inside",
+                "make the environment inside from an allow-list, not from os.environ",
+            )
+            require(
+                "PATH" in lines and "HOME" in lines,
+                "PATH and HOME are set inside",
+                f"there are only {lines[:-1]}",
+                "give both to every command",
+            )
             added, _, folders = lines[-1].partition("value ")
-            require(added == "added ", f"Exec.env must be added to the environment: {lines[-1]}.")
+            require(
+                added == "added ",
+                "`env` is added to the environment",
+                f"inside is {lines[-1]!r}",
+                "pass Exec.env on",
+            )
             cwd, home = folders.split()
             require(
                 cwd == f"{home}/checkout",
-                f"cwd must be taken from the home, and home/checkout must exist from the start; it was {cwd}.",
+                "`cwd` is taken from the home, and home/checkout is there from the start",
+                f"the command ran in {cwd}, with the home {home}",
+                "make checkout with the sandbox, and join cwd to the home",
             )
     finally:
         del os.environ[canary]
@@ -101,21 +138,31 @@ async def check_exec_keeps_the_end_of_much_output(sut: SandboxUnderTest) -> None
     async with sut.sandbox() as spec:
         result = await sut.run_python(spec.ref, source)
         for name, output in (("stdout", result.stdout), ("stderr", result.stderr)):
-            require(len(output) == _MIB, f"{name} must be cut to its last MiB, this is {len(output)} bytes.")
-            require(output.endswith(b"3071\n"), f"{name} must keep its end, this ends in {output[-10:]!r}.")
+            require(
+                len(output) == _MIB and output.endswith(b"3071\n"),
+                f"Of 3 MiB of {name} exec gives the last MiB",
+                f"it gave {len(output)} bytes that end in {output[-10:]!r}",
+                "keep the end, drop the beginning, and read both outputs all the while",
+            )
 
 
 async def check_exec_ends_with_its_process(sut: SandboxUnderTest) -> None:
     """A process left in the background that holds the output open does not hold up the answer."""
     source = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); print('said')"
     async with sut.sandbox() as spec:
-        with anyio.move_on_after(30) as waited:
+        with anyio.move_on_after(15) as waited:
             result = await sut.run_python(spec.ref, source)
             require(
-                result.stdout == b"said\n", f"What was written before the end must arrive: {result.stdout!r}."
+                result.stdout == b"said\n",
+                "What a command wrote before its end arrives",
+                f"there is {result.stdout!r}",
+                "read what lies in the pipe when the process has ended",
             )
         require(
-            not waited.cancelled_caught, "exec must end when its process ends, not when its output is closed."
+            not waited.cancelled_caught,
+            "exec answers when its process ends",
+            "it waited for a process in the background that holds the output open",
+            "wait for the process, not for the end of its output",
         )
 
 
@@ -124,9 +171,9 @@ async def check_exec_timeout_kills(sut: SandboxUnderTest) -> None:
     async with sut.sandbox() as spec:
         for session in (False, True):
             command = Exec((sut.python, "-c", _FOREVER.format(session=session)), timeout_seconds=1.0)
-            with refused(Transient, "A command that does not end in time may do so another time."):
+            with refused(Transient, "A command that does not end in time is Transient"):
                 await sut.access.exec(spec.ref, command)
-            await sut.until_no_process(spec.ref, "A command that timed out must leave no process.")
+            await sut.until_no_process(spec.ref, "A command that timed out leaves no process")
 
 
 async def check_exec_cancelled_kills(sut: SandboxUnderTest) -> None:
@@ -138,15 +185,16 @@ async def check_exec_cancelled_kills(sut: SandboxUnderTest) -> None:
             )
             await sut.until_processes(spec.ref, 2)
             group.cancel_scope.cancel()
-        await sut.until_no_process(spec.ref, "A cancelled command must leave no process.")
+        await sut.until_no_process(spec.ref, "A cancelled command leaves no process")
 
 
 async def check_exec_of_nothing_is_permanent(sut: SandboxUnderTest) -> None:
     """A program that is not there will not be there the next time."""
     async with sut.sandbox() as spec:
-        with refused(Permanent, "A program that does not exist cannot be run, however often."):
+        mend = "raise Permanent, which is not tried again"
+        with refused(Permanent, "A program that is not there cannot be run, however often", mend):
             await sut.access.exec(spec.ref, Exec(("taskdock-no-such-program",)))
-        with refused(Permanent, "A cwd must lie below the home."):
+        with refused(Permanent, "A cwd outside the home is refused", mend):
             await sut.access.exec(spec.ref, Exec((sut.python, "-c", ""), cwd="../.."))
 
 
@@ -158,10 +206,20 @@ async def check_files_arrive(sut: SandboxUnderTest) -> None:
         for content in (data, b"", data):
             await sut.access.put_files(spec.ref, [script, ProgramFile("data", content=content)])
             found = await sut.access.get_file(spec.ref, "data")
-            require(found == content, "get_file must give back what put_files wrote, byte by byte.")
-        result = await sut.access.exec(spec.ref, Exec(("./run.sh",), cwd="deep/er"))
+            require(
+                found == content,
+                "get_file gives back what put_files wrote, byte by byte, also when it became less",
+                f"of {len(content)} bytes came back {len(found)}, {'others' if found else 'none'}",
+                "carry bytes, not text, and replace the whole file",
+            )
+        seen = await sut.must_run(
+            spec.ref, "import os, sys; print(oct(os.stat(sys.argv[1]).st_mode & 0o777))", script.path
+        )
         require(
-            result.stdout == b"ran\n", f"A file must get its mode, so that a script can be run: {result}."
+            seen == b"0o755\n",
+            "A file arrives with its mode, so that a script can be run",
+            f"one of mode 0o755 has {seen.decode().strip()}",
+            "set the mode before the file is moved into place",
         )
 
 
@@ -176,8 +234,13 @@ async def check_host_program_runs(sut: SandboxUnderTest) -> None:
             for _ in range(2):
                 await sut.access.put_files(spec.ref, [file])
             result = await sut.access.exec(spec.ref, Exec(("bin/program",)))
-            require(result.stdout == b"from the host\n", f"A program of the host must run inside: {result}.")
-            with refused(Permanent, "A program that is not on the host cannot be carried in."):
+            require(
+                result.stdout == b"from the host\n",
+                "A program of the host can be run inside under its new path",
+                f"it gave {result.exit_code}, {result.stdout[-100:]!r} and {result.stderr[-200:]!r}",
+                "carry host_path in, by content or by a link that leads inside too",
+            )
+            with refused(Permanent, "A program that is not on the host cannot be carried in"):
                 await sut.access.put_files(spec.ref, [ProgramFile("x", host_path=program.with_name("none"))])
 
 
@@ -199,7 +262,12 @@ async def check_put_is_atomic(sut: SandboxUnderTest) -> None:
             while not done.messages:
                 await sut.access.put_files(spec.ref, [new])
                 await sut.access.put_files(spec.ref, [old])
-        require(not done.messages[0], f"put_files must replace a file in one step: {done.messages[0]}.")
+        require(
+            not done.messages[0],
+            "put_files replaces a file in one step",
+            f"a reader met {done.messages[0]}",
+            "write beside it, then rename over it",
+        )
 
 
 async def check_paths_stay_in_the_home(sut: SandboxUnderTest) -> None:
@@ -219,24 +287,28 @@ async def check_paths_stay_in_the_home(sut: SandboxUnderTest) -> None:
         "sys.exit('something was written' if written else 0)\n"
     )
     async with sut.sandbox() as spec:
-        planted = await sut.run_python(spec.ref, plant)
-        require(planted.exit_code == 0, f"The links could not be planted: {planted.stderr!r}.")
-        out = planted.stdout.decode().strip()
+        out = (await sut.must_run(spec.ref, plant)).decode().strip()
+        mend = "resolve the path inside, links too, and refuse what leaves the home"
         for path in ["../new", "a/../../new", f"{out}/new", "out/new", "out/a/new", "up/new"]:
-            with refused(Permanent, f"Writing {path!r} would leave the home."):
+            with refused(Permanent, f"No file is written outside the home, as {path!r} would be", mend):
                 await sut.access.put_files(spec.ref, [ProgramFile(path, content=b"escaped")])
         for path in ["../new", f"{out}/file", "link", "out/file", "up/new"]:
-            with refused(Permanent, f"Reading {path!r} would leave the home."):
+            with refused(Permanent, f"No file is read outside the home, as {path!r} would be", mend):
                 await sut.access.get_file(spec.ref, path)
         cleared = await sut.run_python(spec.ref, clear, out)
-        require(cleared.exit_code == 0, f"A refused path must write nothing: {cleared.stderr!r}.")
+        require(
+            cleared.exit_code == 0,
+            "A path that leaves the home writes nothing",
+            f"outside is: {cleared.stderr.decode(errors='replace').strip()}",
+            "look at the whole path before you make the first folder of it",
+        )
 
 
 async def check_missing_file_is_permanent(sut: SandboxUnderTest) -> None:
     """A file that is not there, or is no file, is Permanent."""
     async with sut.sandbox() as spec:
         for path in ("nothing", "no/folder/either", "checkout", "."):
-            with refused(Permanent, f"{path!r} is no file."):
+            with refused(Permanent, f"Reading {path!r}, which is no file, is Permanent"):
                 await sut.access.get_file(spec.ref, path)
 
 
@@ -253,7 +325,7 @@ async def _read_until_done(sut: SandboxUnderTest, ref: SandboxRef, reader: str, 
         done.messages.append(message)
 
 
-INSIDE_CHECKS: tuple[SandboxCheck, ...] = (
+INSIDE_CHECKS: tuple[SandboxCheck, ...] = told(
     check_absent_sandbox_is_unreachable,
     check_exec_tells_what_became,
     check_exec_environment_is_clean,

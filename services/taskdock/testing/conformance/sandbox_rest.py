@@ -6,14 +6,9 @@ Reads as: sandbox.py -> these -> `SandboxProvider.stop` and `start`.
 """
 
 from taskdock.core.errors import Foreign, PortError, Unreachable
-from taskdock.ports.sandbox import Exec, Phase, ProgramFile, SandboxSpec, ServiceSpec
-from taskdock.testing.conformance.sandbox_under_test import (
-    SandboxCheck,
-    SandboxUnderTest,
-    all_succeed,
-    refused,
-    require,
-)
+from taskdock.ports.sandbox import Exec, Phase, ProgramFile, ServiceSpec
+from taskdock.testing.conformance.promises import all_succeed, refused, require, told
+from taskdock.testing.conformance.sandbox_under_test import SandboxCheck, SandboxUnderTest
 
 _KEPT = ProgramFile("checkout/kept.txt", content=b"kept")
 _DAEMON = """
@@ -33,66 +28,79 @@ os.wait()
 async def check_stop_ends_every_process(sut: SandboxUnderTest) -> None:
     """Stopped means that nothing of the sandbox runs, daemons included; stopping again is no error."""
     async with sut.sandbox() as spec:
-        result = await sut.run_python(spec.ref, _DAEMON)
-        require(result.exit_code == 0, f"The daemon could not be started: {result.stderr!r}.")
+        await sut.must_run(spec.ref, _DAEMON)
         await sut.until_processes(spec.ref, 1)
         for _ in range(2):
-            await _stopped(sut, spec)
+            await sut.stopped(spec)
+            running = await sut.processes(spec.ref)
             require(
-                await sut.count_processes(spec.ref) == 0,
-                "stopped must mean that no process of the sandbox is left: wait for them before saying so.",
+                running == 0,
+                "`stopped` means that nothing of the sandbox runs",
+                f"{running} processes are still there",
+                "end them, daemons too, and wait for their end before you say it",
             )
         observation = await sut.provider.observe(spec.ref)
         require(
             dict(observation.labels) == spec.labels,
-            f"A stopped sandbox must keep its labels, not carry {dict(observation.labels)}.",
+            "A stopped sandbox keeps its labels",
+            f"it carries {dict(observation.labels)}",
+            "keep them where a stop does not reach",
         )
 
 
 async def check_start_brings_the_files_back(sut: SandboxUnderTest) -> None:
     """A sandbox that was stopped and started runs again, with its files where `stop_keeps_files` promises them."""
+    seen_by = "import os, sys; print(open(sys.argv[1]).read() if os.path.exists(sys.argv[1]) else 'gone')"
     async with sut.sandbox() as spec:
         await sut.access.put_files(spec.ref, [_KEPT])
-        await _stopped(sut, spec)
+        await sut.stopped(spec)
         for _ in range(2):
             await sut.provider.start(spec.ref, spec.owner)
             await sut.until(spec, Phase.RUNNING)
-        result = await sut.run_python(spec.ref, "print('ran')")
-        require(result.stdout == b"ran\n", f"A started sandbox must run commands again: {result}.")
-        if sut.provider.capabilities.stop_keeps_files:
-            found = await sut.access.get_file(spec.ref, _KEPT.path)
-            require(found == _KEPT.content, "stop_keeps_files promises that every file outlives a stop.")
+        found = (await sut.must_run(spec.ref, seen_by, _KEPT.path)).decode().strip()
+        require(
+            found == "kept" or not sut.provider.capabilities.stop_keeps_files,
+            "`stop_keeps_files` promises that every file outlives a stop",
+            f"after stop and start a file is found: {found}",
+            "keep the home, or say stop_keeps_files=False",
+        )
 
 
 async def check_stopped_is_unreachable(sut: SandboxUnderTest) -> None:
     """Every way into a stopped sandbox is Unreachable and starts nothing, also through an adapter that did not stop it."""
     async with sut.sandbox() as spec, sut.another() as (_, other):
-        await _stopped(sut, spec)
-        promise = "A stopped sandbox runs nothing until it is started."
+        await sut.stopped(spec)
+        mend = "look before you go in, and raise Unreachable instead of starting it"
         for access in (sut.access, other):
-            with refused(Unreachable, promise):
+            with refused(Unreachable, "exec starts no stopped sandbox", mend):
                 await access.exec(spec.ref, Exec(("true",)))
-            with refused(Unreachable, promise):
+            with refused(Unreachable, "ensure_service starts no stopped sandbox", mend):
                 await access.ensure_service(spec.ref, ServiceSpec("any", "1", ("true",), {}, (), "/"))
-            with refused(Unreachable, promise):
+            with refused(Unreachable, "endpoint starts no stopped sandbox", mend):
                 await access.endpoint(spec.ref, "any")
-            with refused(Unreachable, promise):
+            with refused(Unreachable, "put_files starts no stopped sandbox", mend):
                 await access.put_files(spec.ref, [_KEPT])
+        observation = await sut.provider.observe(spec.ref)
         require(
-            (await sut.provider.observe(spec.ref)).phase is Phase.STOPPED,
-            "A refused call must leave the sandbox stopped.",
+            observation.phase is Phase.STOPPED,
+            "Only start makes a stopped sandbox run",
+            f"after refused calls it is {observation.phase.value}",
+            mend,
         )
 
 
 async def check_ensure_leaves_stopped(sut: SandboxUnderTest) -> None:
     """Ensuring a stopped sandbox adopts it and starts nothing: only `start` does."""
     async with sut.sandbox() as spec, sut.another() as (other, _):
-        await _stopped(sut, spec)
+        await sut.stopped(spec)
         for provider in (sut.provider, other):
-            observation = await provider.ensure(spec)
+            said = await provider.ensure(spec)
+            read = await provider.observe(spec.ref)
             require(
-                observation.phase is Phase.STOPPED,
-                f"ensure must leave a stopped sandbox stopped, but it reads {observation.phase}.",
+                said.phase is read.phase is Phase.STOPPED,
+                "ensure leaves a stopped sandbox stopped: only start makes it run",
+                f"it answers {said.phase.value}, and then it is {read.phase.value}",
+                "adopt without starting, and answer the phase that you read",
             )
 
 
@@ -103,23 +111,41 @@ async def check_rest_of_absent_makes_nothing(sut: SandboxUnderTest) -> None:
         observation = await verb(spec.ref, spec.owner)
         require(
             observation.phase is Phase.ABSENT,
-            f"Neither start nor stop makes a sandbox; the answer must be absent, not {observation.phase}.",
+            "Starting or stopping what is absent makes nothing and answers absent",
+            f"the answer is {observation.phase.value}",
+            "take `there is none` for an answer, not for an order to make one",
         )
-    require(not await sut.leftovers(spec.ref), "Neither start nor stop may make a file.")
+    read = (await sut.provider.observe(spec.ref)).phase
+    left = await sut.files(spec.ref)
+    require(
+        read is Phase.ABSENT and not left,
+        "Starting or stopping what is absent makes nothing",
+        f"it is {read.value} afterwards, with the files {list(left)[:3]}",
+        "make sandboxes in ensure alone",
+    )
 
 
 async def check_foreign_is_not_stopped(sut: SandboxUnderTest) -> None:
-    """What carries another owner's label is Foreign to start and to stop, and stays as it was."""
+    """What carries another owner's label is Foreign to stop, and runs on."""
     async with sut.sandbox() as spec:
-        with refused(Foreign, "stop must not touch another owner's sandbox."):
+        mend = "read the owner label before you stop, and raise Foreign"
+        promise = "stop does not touch another owner's sandbox"
+        with refused(Foreign, promise, mend):
             await sut.provider.stop(spec.ref, spec.owner + "-other")
-        observation = await sut.provider.observe(spec.ref)
-        require(observation.phase is Phase.RUNNING, "A refused stop must stop nothing.")
-        await _stopped(sut, spec)
-        with refused(Foreign, "start must not touch another owner's sandbox."):
+        phase = (await sut.provider.observe(spec.ref)).phase
+        require(phase is Phase.RUNNING, promise, f"it is {phase.value} after the refusal", mend)
+
+
+async def check_foreign_is_not_started(sut: SandboxUnderTest) -> None:
+    """What carries another owner's label is Foreign to start, and stays stopped."""
+    async with sut.sandbox() as spec:
+        await sut.stopped(spec)
+        mend = "read the owner label before you start, and raise Foreign"
+        promise = "start does not touch another owner's sandbox"
+        with refused(Foreign, promise, mend):
             await sut.provider.start(spec.ref, spec.owner + "-other")
-        observation = await sut.provider.observe(spec.ref)
-        require(observation.phase is Phase.STOPPED, "A refused start must start nothing.")
+        phase = (await sut.provider.observe(spec.ref)).phase
+        require(phase is Phase.STOPPED, promise, f"it is {phase.value} after the refusal", mend)
 
 
 async def check_stop_cuts_what_runs(sut: SandboxUnderTest) -> None:
@@ -131,38 +157,51 @@ async def check_stop_cuts_what_runs(sut: SandboxUnderTest) -> None:
                 result = await sut.run_python(spec.ref, "import time; time.sleep(600)")
             except PortError:
                 return
-            require(result.exit_code != 0, "A command that was cut off must not look as if it had succeeded.")
+            require(
+                result.exit_code != 0,
+                "A command that a stop cut off does not look as if it had succeeded",
+                "exec gave the exit code 0",
+                "raise Transient, or give the code of a killed process",
+            )
 
         async def stop() -> None:
             await other.stop(spec.ref, spec.owner)
 
-        await all_succeed("Stops beside commands must all succeed.", [run, stop] * 3)
+        await all_succeed("Stops beside commands all succeed", [run, stop] * 3)
         await sut.until(spec, Phase.STOPPED)
-        require(await sut.count_processes(spec.ref) == 0, "What was started beside a stop must end with it.")
+        running = await sut.processes(spec.ref)
+        require(
+            running == 0,
+            "What is started beside a stop ends with it",
+            f"{running} processes run on",
+            "bar the way in first, then end what runs",
+        )
 
 
 async def check_stopped_is_destroyed(sut: SandboxUnderTest) -> None:
     """A stopped sandbox is destroyed as a running one is, and its name is free again for a running one."""
     async with sut.sandbox() as spec:
-        await _stopped(sut, spec)
+        await sut.stopped(spec)
         await sut.destroyed(spec)
-        require(not await sut.leftovers(spec.ref), "absent must mean that no file of the sandbox is left.")
+        left = await sut.files(spec.ref)
+        require(
+            not left,
+            "`absent` means that no file is left, of a stopped sandbox too",
+            f"there is {list(left)[:3]}",
+            "destroy a stopped one as a running one",
+        )
         await sut.provider.ensure(spec)
         await sut.until(spec, Phase.RUNNING)
 
 
-async def _stopped(sut: SandboxUnderTest, spec: SandboxSpec) -> None:
-    await sut.provider.stop(spec.ref, spec.owner)
-    await sut.until(spec, Phase.STOPPED)
-
-
-REST_CHECKS: tuple[SandboxCheck, ...] = (
+REST_CHECKS: tuple[SandboxCheck, ...] = told(
     check_stop_ends_every_process,
     check_start_brings_the_files_back,
     check_stopped_is_unreachable,
     check_ensure_leaves_stopped,
     check_rest_of_absent_makes_nothing,
     check_foreign_is_not_stopped,
+    check_foreign_is_not_started,
     check_stop_cuts_what_runs,
     check_stopped_is_destroyed,
 )

@@ -2,17 +2,15 @@
 
 Owns: `SandboxUnderTest`, and the few verbs that the checks share.
 Never: a wait without a deadline.
-Reads as: sandbox_life.py, sandbox_inside.py, sandbox_service.py -> this -> the adapter under test.
+Reads as: sandbox_*.py -> this -> the adapter under test.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 from attrs import field, frozen
 
-from taskdock.core.errors import PortError
 from taskdock.ports.sandbox import (
     Exec,
     ExecResult,
@@ -23,8 +21,7 @@ from taskdock.ports.sandbox import (
     SandboxRef,
     SandboxSpec,
 )
-
-_Answer = TypeVar("_Answer")
+from taskdock.testing.conformance.promises import Check, NotExamined, PromiseBroken, cleared, require
 
 
 @frozen
@@ -37,10 +34,13 @@ class SandboxUnderTest:
     """A spec with a name never used before, always of the same owner."""
     second: Callable[[], tuple[SandboxProvider, SandboxAccess]]
     """A fresh adapter over the same sandboxes, as another process would have it."""
-    count_processes: Callable[[SandboxRef], Awaitable[int]]
-    """How many processes of the sandbox run, seen from outside and without the adapter; works after its end."""
-    leftovers: Callable[[SandboxRef], Awaitable[Sequence[str]]]
-    """Names of files of the sandbox that are still there, seen from outside."""
+    count_processes: Callable[[SandboxRef], Awaitable[int]] | None = None
+    """How many processes of the sandbox run, seen from outside and without the adapter; works after its end.
+
+    None where nobody can see them from outside: then what needs it is told as not examined.
+    """
+    leftovers: Callable[[SandboxRef], Awaitable[Sequence[str]]] | None = None
+    """Names of files of the sandbox that are still there, seen from outside; None as above."""
     python: str = "python3"
     """How a Python 3 is called inside."""
     settle_seconds: float = field(default=60.0)
@@ -50,63 +50,82 @@ class SandboxUnderTest:
     async def sandbox(self) -> AsyncIterator[SandboxSpec]:
         """A running sandbox for one check, destroyed afterwards whatever happens."""
         spec = self.new_spec()
-        try:
+        async with cleared(lambda: self.destroyed(spec), self.settle_seconds):
             await self.provider.ensure(spec)
             await self.until(spec, Phase.RUNNING)
             yield spec
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.destroyed(spec)
 
     @asynccontextmanager
     async def another(self) -> AsyncIterator[tuple[SandboxProvider, SandboxAccess]]:
         """A fresh adapter for one check, closed afterwards."""
         provider, access = self.second()
-        try:
+        async with cleared(provider.aclose, self.settle_seconds):
             yield provider, access
-        finally:
-            with anyio.CancelScope(shield=True):
-                await provider.aclose()
 
     async def destroyed(self, spec: SandboxSpec) -> None:
         """Destroy the sandbox and wait until it is absent."""
         await self.provider.destroy(spec.ref, spec.owner)
         await self.until(spec, Phase.ABSENT)
 
-    async def until(self, spec: SandboxSpec, phase: Phase) -> Observation:
-        """Observe until the sandbox is in this phase, at most `settle_seconds`."""
+    async def stopped(self, spec: SandboxSpec) -> None:
+        """Stop the sandbox and wait until it is stopped."""
+        await self.provider.stop(spec.ref, spec.owner)
+        await self.until(spec, Phase.STOPPED)
+
+    async def until(
+        self, spec: SandboxSpec, phase: Phase, provider: SandboxProvider | None = None
+    ) -> Observation:
+        """Observe (through another adapter, if one is given) until it is in this phase, at most `settle_seconds`."""
+        observer = provider or self.provider
         pause_seconds = 0.02
         observation = None
         with anyio.move_on_after(self.settle_seconds):
             while True:
-                observation = await self.provider.observe(spec.ref)
+                observation = await observer.observe(spec.ref)
                 if observation.phase is phase:
                     return observation
                 await anyio.sleep(pause_seconds)
                 pause_seconds = min(pause_seconds * 1.5, 2.0)
-        raise AssertionError(
-            f"{spec.ref.name} was not {phase.value} within {self.settle_seconds:g} s; last read: {observation}."
+        raise PromiseBroken(
+            f"A sandbox for which that was asked comes to be {phase.value}",
+            f"after {self.settle_seconds:g} s observe still said {observation}",
+            "carry the request out and read its end, or raise settle_seconds where it takes longer",
         )
+
+    async def processes(self, ref: SandboxRef) -> int:
+        """How many processes of the sandbox run. Raises `NotExamined` where nobody can say."""
+        if self.count_processes is None:
+            raise NotExamined("processes cannot be seen from outside: give count_processes")
+        return await self.count_processes(ref)
+
+    async def files(self, ref: SandboxRef) -> Sequence[str]:
+        """What of the sandbox's files is there. Raises `NotExamined` where nobody can say."""
+        if self.leftovers is None:
+            raise NotExamined("files cannot be seen from outside: give leftovers")
+        return await self.leftovers(ref)
 
     async def until_processes(self, ref: SandboxRef, at_least: int) -> None:
         """Wait until so many processes can be counted: one that has just been started may not show itself yet."""
         seen = 0
         with anyio.move_on_after(10):
-            while (seen := await self.count_processes(ref)) < at_least:  # noqa: ASYNC110 - only asking tells
+            while (seen := await self.processes(ref)) < at_least:  # noqa: ASYNC110 - only asking tells
                 await anyio.sleep(0.01)
             return
-        raise AssertionError(
-            f"{at_least} processes run in the sandbox, but count_processes saw {seen}: it can prove nothing, mend it."
+        raise PromiseBroken(
+            f"count_processes sees the {at_least} processes that were started in the sandbox",
+            f"it saw {seen}",
+            "mend count_processes, which proves nothing like this, or let what is started inside go on",
         )
 
     async def until_no_process(self, ref: SandboxRef, promise: str) -> None:
         """Wait a moment for processes that were killed to be gone; then what is left breaks the promise."""
         left = 0
         with anyio.move_on_after(5):
-            while left := await self.count_processes(ref):  # noqa: ASYNC110 - only asking tells
+            while left := await self.processes(ref):  # noqa: ASYNC110 - only asking tells
                 await anyio.sleep(0.05)
             return
-        raise AssertionError(f"{promise} {left} processes are still there.")
+        mend = "kill all that it started, sessions of their own included, before you answer"
+        raise PromiseBroken(promise, f"{left} processes are still there", mend)
 
     async def run_python(
         self, ref: SandboxRef, source: str, *arguments: str, stdin: bytes = b""
@@ -114,42 +133,26 @@ class SandboxUnderTest:
         """Run a few lines of Python inside."""
         return await self.access.exec(ref, Exec((self.python, "-c", source, *arguments), stdin=stdin))
 
+    async def must_run(self, ref: SandboxRef, source: str, *arguments: str) -> bytes:
+        """Run a few lines of Python inside that prepare a check; gives what they print."""
+        result = await self.run_python(ref, source, *arguments)
+        require(
+            result.exit_code == 0,
+            "A small Python program runs in a sandbox",
+            f"it ended with {result.exit_code} and wrote {result.stderr[-300:]!r}",
+            "have a Python 3 inside and name it as `python` of the SandboxUnderTest",
+        )
+        return result.stdout
 
-SandboxCheck = Callable[[SandboxUnderTest], Awaitable[None]]
-
-
-def require(holds: bool, sentence: str) -> None:  # noqa: FBT001 - as `assert` has it
-    """Raise AssertionError with the sentence unless it holds. Not `assert`, which an optimised Python leaves out."""
-    if not holds:
-        raise AssertionError(sentence)
-
-
-@contextmanager
-def refused(kind: type[PortError], promise: str) -> Iterator[None]:
-    """Require that what is done inside raises exactly this kind of error (or a finer one)."""
-    try:
-        yield
-    except PortError as error:
-        if not isinstance(error, kind):
-            broken = f"{promise} It was refused with {error!r}; raise {kind.__name__}."
-            raise AssertionError(broken) from error  # noqa: TRY004 - no type of ours is wrong
-    else:
-        raise AssertionError(f"{promise} It was not refused; raise {kind.__name__}.")
+    async def leave_running(self, ref: SandboxRef) -> None:
+        """Start a process in the background of the sandbox and see that it can be counted."""
+        await self.must_run(ref, _BACKGROUND)
+        await self.until_processes(ref, 1)
 
 
-async def all_succeed(promise: str, calls: Sequence[Callable[[], Awaitable[_Answer]]]) -> list[_Answer]:
-    """Make all calls at once and return their answers; a `PortError` of any of them breaks the promise."""
-    answers: list[_Answer] = []
-    errors: list[PortError] = []
+_BACKGROUND = (
+    "import subprocess, sys\n"
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdin=-3, stdout=-3, stderr=-3)\n"
+)
 
-    async def make(call: Callable[[], Awaitable[_Answer]]) -> None:
-        try:
-            answers.append(await call())
-        except PortError as error:
-            errors.append(error)
-
-    async with anyio.create_task_group() as group:
-        for call in calls:
-            group.start_soon(make, call)
-    require(not errors, f"{promise} {len(errors)} of {len(calls)} failed, first {errors[:1]}.")
-    return answers
+SandboxCheck = Check[SandboxUnderTest]

@@ -16,6 +16,8 @@ Every check needs a store of its own with nothing in it. The changes are decided
 tasks do. What only a killed process shows (acknowledged and lost) is not here: kill one that commits in a loop.
 """
 
+from taskdock.core.errors import StoreError
+from taskdock.testing.conformance.promises import told
 from taskdock.testing.conformance.store_fidelity import FIDELITY_CHECKS
 from taskdock.testing.conformance.store_readers import READER_CHECKS
 from taskdock.testing.conformance.store_reads import READ_CHECKS
@@ -23,12 +25,14 @@ from taskdock.testing.conformance.store_under_test import StoreAndQueue, StoreCh
 from taskdock.testing.conformance.store_upkeep import UPKEEP_CHECKS
 from taskdock.testing.conformance.store_writes import WRITE_CHECKS
 
-STORE_CHECKS: tuple[StoreCheck, ...] = (
+STORE_CHECKS: tuple[StoreCheck, ...] = told(
     *FIDELITY_CHECKS,
     *WRITE_CHECKS,
     *READ_CHECKS,
     *READER_CHECKS,
     *UPKEEP_CHECKS,
+    errors=StoreError,
+    is_bounded=False,
 )
 
 __all__ = ["STORE_CHECKS", "StoreAndQueue", "StoreCheck", "StoreUnderTest"]

@@ -18,6 +18,7 @@ from taskdock.core.message import MessageText
 from taskdock.core.task import Task
 from taskdock.ports.store import BranchHeld, NewItem
 from taskdock.testing.boundary import Boundary
+from taskdock.testing.conformance.promises import require
 from taskdock.testing.conformance.store_under_test import (
     NOW,
     WORKSPACE,
@@ -28,7 +29,6 @@ from taskdock.testing.conformance.store_under_test import (
     key,
     message_id,
     ordering,
-    require,
     tab_id,
     task_id,
     wake,

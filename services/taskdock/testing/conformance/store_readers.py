@@ -11,12 +11,12 @@ from taskdock.core.change import Record
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.reader import DraftText, ReadMarker, reader_id
 from taskdock.ports.store import Commit
+from taskdock.testing.conformance.promises import require
 from taskdock.testing.conformance.store_under_test import (
     WORKSPACE,
     StoreCheck,
     StoreUnderTest,
     ordering,
-    require,
     tab_id,
     task_id,
 )

@@ -12,6 +12,7 @@ from taskdock.core.intents import CreateSandbox, CreateSession, EnsureAgent, Ens
 from taskdock.core.message import Message
 from taskdock.core.task import Task
 from taskdock.ports.store import FeedEntry, NewItem, Versioned
+from taskdock.testing.conformance.promises import require
 from taskdock.testing.conformance.store_under_test import (
     NOW,
     WORKSPACE,
@@ -20,7 +21,6 @@ from taskdock.testing.conformance.store_under_test import (
     add_repo,
     create_task,
     message_id,
-    require,
     tab_id,
     task_id,
 )

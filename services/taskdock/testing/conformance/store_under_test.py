@@ -19,6 +19,7 @@ from taskdock.core.values import repo_id
 from taskdock.ports.intent_queue import IntentQueue
 from taskdock.ports.store import Commit, CommitResult, Committed, FeedEntry, IdempotencyKey, Reads, Store
 from taskdock.ports.upkeep import Upkeep
+from taskdock.testing.conformance.promises import require
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
 """With microseconds, which a store must keep."""
@@ -97,12 +98,6 @@ class StoreUnderTest:
 
 
 StoreCheck = Callable[[StoreUnderTest], Awaitable[None]]
-
-
-def require(holds: bool, sentence: str) -> None:  # noqa: FBT001 - it reads as one sentence
-    """Raise AssertionError with the broken promise unless it holds."""
-    if not holds:
-        raise AssertionError(sentence)
 
 
 _ResultT = TypeVar("_ResultT")

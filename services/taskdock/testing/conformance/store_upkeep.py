@@ -15,6 +15,7 @@ from taskdock.core.history import HistoryEvent, HistoryKind
 from taskdock.core.intents import EnsureName
 from taskdock.core.task import Task
 from taskdock.ports.upkeep import Horizon, Prunable, Pruned
+from taskdock.testing.conformance.promises import require
 from taskdock.testing.conformance.store_under_test import (
     NOW,
     WORKSPACE,
@@ -22,7 +23,6 @@ from taskdock.testing.conformance.store_under_test import (
     StoreUnderTest,
     key,
     ordering,
-    require,
     task_id,
 )
 

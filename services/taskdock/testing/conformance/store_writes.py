@@ -11,6 +11,7 @@ from attrs import evolve
 from taskdock.core import inputs
 from taskdock.core.change import BranchHold, Change
 from taskdock.ports.store import BranchHeld, Commit, CommitResult, Committed, KeyUsed, Stale
+from taskdock.testing.conformance.promises import require
 from taskdock.testing.conformance.store_under_test import (
     WORKSPACE,
     StoreCheck,
@@ -18,7 +19,6 @@ from taskdock.testing.conformance.store_under_test import (
     creation,
     expect,
     key,
-    require,
     task_id,
 )
 

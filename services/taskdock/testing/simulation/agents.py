@@ -37,7 +37,7 @@ OPTIONS = (
 _PAUSES_SECONDS = (0.0, 0.05, 0.5, 3.0, 20.0)
 _LISTENS = 0.85
 """How many agents end a turn when they are asked to."""
-_STEPS = ("text", "text", "tool", "edit", "edit", "commit", "ask")
+_STEPS = ("text", "text", "tool", "edit", "edit", "commit", "ask", "ask")
 
 
 @mutable(eq=False)

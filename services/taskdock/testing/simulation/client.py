@@ -25,10 +25,10 @@ from taskdock.testing.simulation.nature import PROFILES, Nature
 from taskdock.testing.simulation.script import Act
 
 COMMANDS: dict[str, int] = {
-    "create_task": 10, "open_tab": 8, "send": 30, "edit_message": 3, "withdraw_message": 3, "resume_queue": 8,
-    "cancel_turn": 6, "answer_permission": 10, "set_model": 2, "rename_task": 1, "rename_tab": 1, "mark_read": 1,
+    "create_task": 10, "open_tab": 12, "send": 30, "edit_message": 3, "withdraw_message": 3, "resume_queue": 8,
+    "cancel_turn": 6, "answer_permission": 10, "set_model": 6, "rename_task": 1, "rename_tab": 1, "mark_read": 1,
     "set_draft": 1, "close_tab": 5, "stop_task": 6, "resume_task": 6, "archive_task": 6, "unarchive_task": 8,
-    "retry_task": 12, "retry_tab": 6, "kill_task": 2, "set_branch": 3, "add_repo": 1, "retry_repo": 2,
+    "retry_task": 12, "retry_tab": 16, "kill_task": 2, "set_branch": 3, "add_repo": 1, "retry_repo": 8,
     "request_job": 6, "undo_job": 3, "cancel_job": 3,
 }  # fmt: skip
 _MISFIT_EVERY = 8
@@ -67,8 +67,8 @@ class Client:
 
     # Whom
 
-    async def _task(self, act: Act, action: str) -> TaskView | None:
-        """A task for an act: the next after its number that the action fits, or just that one."""
+    async def _task(self, act: Act, action: str, *, of_tab: bool = False) -> TaskView | None:
+        """A task for an act: the next after its number that the action (of one of its tabs) fits, or just that one."""
         ids = self.ledger.tasks
         if not ids:
             return None
@@ -76,10 +76,10 @@ class Client:
         views = [await dock.task(ids[(act.task + step) % len(ids)]) for step in range(len(ids))]
         if act.how % _MISFIT_EVERY == 0:
             return views[0]
-        return next((view for view in views if action in _actions(view)), views[0])
+        return next((view for view in views if action in _actions(view, of_tab=of_tab)), views[0])
 
     async def _tab(self, act: Act, action: str) -> Tab | None:
-        view = await self._task(act, action)
+        view = await self._task(act, action, of_tab=True)
         if view is None:
             return None
         fitting = [tab for tab in view.tabs if action in view.available_actions.get(tab.id, ())]
@@ -198,7 +198,7 @@ class Client:
 
     async def retry_repo(self, act: Act) -> None:
         """Clone one again."""
-        remote = REMOTES[act.tab % len(REMOTES)]
+        remote = REMOTES[-1 if act.how % 2 else act.tab % len(REMOTES)]
         await self._ask("retry_repo", act, lambda dock, key: dock.retry_repo(remote, key=key))
 
     # Jobs
@@ -378,6 +378,7 @@ class Client:
         self.ledger.messages[message_id] = Sent(message_id, task_id, tab_id, text)
 
 
-def _actions(view: TaskView) -> set[str]:
-    """Everything that fits the task or one of its tabs."""
-    return {action for actions in view.available_actions.values() for action in actions}
+def _actions(view: TaskView, *, of_tab: bool) -> set[str]:
+    """Everything that fits the task, or one of its tabs."""
+    owners = [tab.id for tab in view.tabs] if of_tab else [view.task.id]
+    return {action for owner in owners for action in view.available_actions.get(owner, ())}

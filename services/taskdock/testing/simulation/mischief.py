@@ -66,12 +66,16 @@ class Mischief:
     async def _fail(self, act: Act) -> None:
         """Some of the next calls of one kind go wrong."""
         name = CALLS[(act.task * 64 + act.tab) % len(CALLS)]
-        self.world.outside.faults.plan(name, KINDS[act.how % len(KINDS)], 1 + act.tab % 3)
+        kind, count = KINDS[act.how % len(KINDS)], 1 + act.tab % 3
+        self.world.outside.faults.plan(name, kind, count)
+        self._tell(f"the next {count} calls of {name} will be {kind.value}")
 
     async def _fail_store(self, act: Act) -> None:
         """The store refuses, or cannot say that it did not."""
         name = STORE_CALLS[act.tab % len(STORE_CALLS)]
-        self.world.outside.faults.plan(name, (Kind.REFUSED, Kind.LOST)[act.how % 2], 1 + act.task % 2)
+        kind, count = (Kind.REFUSED, Kind.LOST)[act.how % 2], 1 + act.task % 2
+        self.world.outside.faults.plan(name, kind, count)
+        self._tell(f"the next {count} calls of {name} will be {kind.value}")
 
     async def _lose(self, act: Act) -> None:
         """A sandbox is taken away behind our back."""
@@ -110,6 +114,7 @@ class Mischief:
         """Every connection to some agents breaks."""
         for agent in self._agents(act):
             agent.cut()
+            self._tell(f"the connections to {agent.id} break")
 
     async def _come_late(self, act: Act) -> None:
         """The next create lands late, and unseen until then."""
@@ -119,10 +124,13 @@ class Mischief:
         """The next looks at a sandbox that is there say something else."""
         phase = LIES[act.how % len(LIES)]
         self.world.outside.lies.phases += [phase] * (1 if phase is Phase.ABSENT else 1 + act.tab % 3)
+        self._tell(f"the next looks will say {phase.value}")
 
     async def _jump(self, act: Act) -> None:
         """The wall clock is set."""
-        self.world.jump(_JUMPS_SECONDS[act.how % len(_JUMPS_SECONDS)])
+        seconds = _JUMPS_SECONDS[act.how % len(_JUMPS_SECONDS)]
+        self.world.jump(seconds)
+        self._tell(f"the wall clock is set by {seconds:g} s")
 
     async def _second(self, _act: Act) -> None:
         """Another process takes itself for the one who schedules, while the first still does."""
@@ -135,6 +143,7 @@ class Mischief:
         if not reported:
             return
         boundary, report = reported[-1 - act.how % len(reported)]
+        self._tell(f"an outcome of {report.intent_id} is reported again")
         dock = await self.world.dock()
         try:
             applied = await dock.stepper.apply(boundary, report)
@@ -145,6 +154,9 @@ class Mischief:
             return
         if applied.change.ignored is None:
             self.world.outside.nature.broken(5, f"an outcome was taken twice: {report}")
+
+    def _tell(self, sentence: str) -> None:
+        self.world.outside.nature.tell(sentence)
 
     def _box(self, act: Act) -> Box | None:
         boxes = list(self.world.outside.boxes.by_ref.values())

@@ -97,8 +97,8 @@ class Nature:
         self.loop.call_later(seconds, what)
 
     def broken(self, number: int, sentence: str) -> None:
-        """Write down that an invariant does not hold."""
-        if number in self.numbers:
+        """Write down that an invariant does not hold; those of whoever uses the kit, with numbers of their own, always count."""
+        if number in self.numbers or number not in NUMBERS:
             self.tell(f"VIOLATION ({number}) {sentence}")
             self.violations.append(f"({number}) {sentence}")
 

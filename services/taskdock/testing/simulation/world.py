@@ -6,7 +6,7 @@ Reads as: a driver (seeds.py, replay, rules of hypothesis) -> this -> client.py,
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -32,10 +32,16 @@ T = TypeVar("T")
 
 ACTS: dict[str, int] = COMMANDS | MISCHIEF
 """Every act, and how often it is chosen."""
+OwnActs = Mapping[str, Callable[["World", Act], Awaitable[None]]]
+"""Acts of whoever uses the kit, by name: each gets the world and the numbers, and runs in the world's event loop."""
+NO_ACTS: OwnActs = {}
+CALM = "-- nothing goes wrong any more"
+"""What the timeline says once every act is done, and the world settles."""
 TURN_SECONDS_MAX = 1800.0
 SETTLE_SECONDS_MAX = 6 * 3600.0
 CALM_SECONDS = 180.0
 """So long after the last fault every link is made anew, and has told what it has to tell."""
+_CLOSING_SECONDS = 0.001
 _QUIET_SECONDS = 60.0
 """So long nothing is committed before a world counts as being at rest: what is lost is noticed within that time."""
 
@@ -57,19 +63,23 @@ class World:
     """Whether the tenth invariant is held against it, too."""
     numbers: frozenset[int] = NUMBERS
     """Which invariants count, also those that are no class of `invariants`."""
+    own_acts: OwnActs = field(default=NO_ACTS, kw_only=True)
     loop: VirtualLoop = field(factory=VirtualLoop, init=False)
     outside: Outside = field(init=False)
     client: Client = field(init=False)
     processes: list[Process] = field(factory=list, init=False)
     steps: int = field(default=0, init=False)
     """How many commits were made."""
+    acts: int = field(default=0, init=False)
+    """How many acts were done."""
     overlaps: bool = field(default=False, init=False)
     """Whether two schedulers worked at once since the world last rested."""
     _watching: list[Invariant] = field(factory=list, init=False)
     _mischief: Mischief = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        nature = Nature(self.seed, self.loop, numbers=self.numbers)
+        own = {kind.number for kind in self.invariants} - NUMBERS
+        nature = Nature(self.seed, self.loop, numbers=self.numbers | own)
         self.outside = Outside(nature, Boxes(nature), Clones(), MemoryData(owner=OWNER), figures=figures())
         self.client = Client(nature, self.dock)
         self._mischief = Mischief(self)
@@ -88,16 +98,18 @@ class World:
         """What happened."""
         return self.outside.nature.timeline
 
-    def run(self, script: Script) -> None:
+    def run(self, script: Script, *, settles: bool = True) -> None:
         """Apply every act until something is broken, settle, and see that everything can go on."""
         for act in script.acts:
             self.apply(act)
             if self.violations:
                 return
-        self.settle()
+        if settles:
+            self.settle()
 
     def apply(self, act: Act) -> None:
         """Do one thing, and let the world go on for its pause."""
+        self.acts += 1
         self.outside.nature.tell(f"-- {act}")
         self._await(self._apply(act))
 
@@ -147,7 +159,9 @@ class World:
     # Acts
 
     async def _apply(self, act: Act) -> None:
-        if act.name in COMMANDS:
+        if act.name in self.own_acts:
+            await self.own_acts[act.name](self, act)
+        elif act.name in COMMANDS:
             await self.client.give(act)
         else:
             await self._mischief.do(act)
@@ -162,7 +176,7 @@ class World:
             # What two who scheduled at once have left is healed by the next one to start, at the latest.
             if self.overlaps:
                 process.kill()
-        nature.tell("-- nothing goes wrong any more")
+        nature.tell(CALM)
         await self.process()
         await asyncio.sleep(CALM_SECONDS)
         for invariant in self._watching:
@@ -195,12 +209,11 @@ class World:
     async def _close(self) -> None:
         for process in self.processes:
             process.kill()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        while left:
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            # Nearly all end by themselves. What has only just been made must begin first, or Python warns that it never did.
+            await asyncio.wait(left, timeout=_CLOSING_SECONDS)
             for task in left:
                 task.cancel()
-            await asyncio.wait(left, timeout=10)
-            left = asyncio.all_tasks() - {asyncio.current_task()}
 
     # Watching
 

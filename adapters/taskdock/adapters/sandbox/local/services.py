@@ -85,11 +85,11 @@ class LocalServices:
         Raises: `Unreachable` when the sandbox is gone.
         """
         with folder.entered() as sandbox:
-            tail = log_tail(folder, record)
             now = read_service_record(folder.service_record(record.name))
             if now is not None and now.incarnation == record.incarnation:
                 self._end(folder, sandbox, record)
-            return Transient(f"{record.name} {reason}.", log_tail=tail)
+            # Only now: what it wrote up to its end belongs to the reason, and the next start begins a new log.
+            return Transient(f"{record.name} {reason}.", log_tail=log_tail(folder, record))
 
     def endpoint(self, folder: SandboxFolder, service: str) -> Endpoint:
         """Where the running service answers. Raises: `Unreachable` when it does not run or is not up yet."""

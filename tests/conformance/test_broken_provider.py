@@ -1,0 +1,81 @@
+"""The checks find what they are for: each fault planted in a real provider, by a sentence that says how to mend it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from conformance.broken_access import ACCESS_FAULTS
+from conformance.broken_provider import PROVIDER_FAULTS
+from conformance.honest_provider import Honest, clear, under_test
+from taskdock.testing.conformance.promises import PromiseBroken
+from taskdock.testing.conformance.sandbox import ACCESS_CHECKS, PROVIDER_CHECKS, SANDBOX_CHECKS
+
+if TYPE_CHECKING:
+    from taskdock.ports.sandbox import SandboxSpec
+
+pytestmark = pytest.mark.anyio
+
+FAULTS = (*PROVIDER_FAULTS, *ACCESS_FAULTS)
+CHECKS = {check.__name__: check for check in SANDBOX_CHECKS}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+async def test_fault_is_found(fault: type[Honest], tmp_path: Path) -> None:
+    """The check that is for it finds the fault, and says the promise, what was seen and how to mend it."""
+    made: list[SandboxSpec] = []
+    try:
+        with pytest.raises(PromiseBroken) as found:
+            await CHECKS[fault.found_by](under_test(fault, tmp_path, made))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await clear(tmp_path, made)
+    sentence = str(found.value)
+    assert fault.says in found.value.promise
+    assert found.value.seen
+    assert found.value.mend
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted({fault.found_by for fault in FAULTS}))
+async def test_without_a_fault_nothing_is_found(name: str, tmp_path: Path) -> None:
+    """The provider that the faults are planted in keeps every promise that they break."""
+    made: list[SandboxSpec] = []
+    try:
+        await CHECKS[name](under_test(Honest, tmp_path, made))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await clear(tmp_path, made)
+
+
+def test_both_halves_are_broken_often_enough() -> None:
+    """At least fourteen faults for either half, each with a docstring and a check of the kit."""
+    assert len(PROVIDER_FAULTS) >= 14
+    assert len(ACCESS_FAULTS) >= 14
+    assert {fault.found_by for fault in FAULTS} <= CHECKS.keys()
+    assert all(fault.__doc__ for fault in FAULTS)
+    assert len({fault.__name__ for fault in FAULTS}) == len(FAULTS)
+
+
+def test_no_check_is_idle() -> None:
+    """Each check of either half is the one that finds some fault; a check that finds none proves nothing."""
+    idle = CHECKS.keys() - {fault.found_by for fault in FAULTS}
+    assert len(PROVIDER_CHECKS) + len(ACCESS_CHECKS) == len(SANDBOX_CHECKS) == len(CHECKS)
+    assert idle == set()
+
+
+def test_page_shows_the_faults() -> None:
+    """The page of the kit has a row for each fault: what is wrong, and the check that finds it."""
+    page = (Path(__file__).parents[2] / "docs/conformance.md").read_text()
+    rows = [
+        f"| `{fault.__name__}` | {(fault.__doc__ or '').rstrip('.')} | `{fault.found_by}` |"
+        for fault in FAULTS
+    ]
+    shown = [
+        line
+        for line in page.splitlines()
+        if line.startswith("| `") and line.endswith("` |") and "check_" in line
+    ]
+    assert shown == rows, "\n".join(rows)
