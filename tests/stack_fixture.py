@@ -21,12 +21,13 @@ import pytest
 from attrs import frozen
 
 from architecture.source_tree import REPOSITORY
-from git_repos import ENVIRONMENT, commit_in, git, head_of, make_remote, refs_of, work_copy
+from git_repos import commit_in, git, head_of, make_remote, refs_of, work_copy
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.clone.stack.jobs import GitStackJobs
 from taskdock.adapters.clone.stack.run import JobLimits
 from taskdock.core.job_record import JobKind
 from taskdock.ports.stack import JobEnd, JobOrder
+from taskdock.testing.conformance.clone_repos import ENVIRONMENT
 
 GIT_SPICE = REPOSITORY / ".tools" / "git-spice"
 REPO = "repo-1"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from git_repos import ENVIRONMENT, git
+from git_repos import git
 from stack_fixture import STACKED, StackRepo, copy_stacks, make_stacks, require_git_spice
 from taskdock.adapters.clone.environment import OWNER_VARIABLE
 from taskdock.core.job_record import JobKind
+from taskdock.testing.conformance.clone_repos import ENVIRONMENT
 
 ROUNDS = int(os.environ.get("TASKDOCK_STACK_ROUNDS", "10"))
 """Per way of killing; `make soak` sets it."""
