@@ -64,7 +64,6 @@ from unit.core.story import (
 )
 
 
-
 def stepped(story: RepoStory) -> Input:
     """The job's execution is about to fetch."""
     intent = story.start(RunRepoJob)

@@ -86,7 +86,15 @@ def test_no_pause_lies_in_the_past(given: Callable[[], Story]) -> None:
         assert intent.not_before is None or intent.not_before >= intent.created_at
 
 
-RECORDS = {"task": Task, "tab": Tab, "message": Message, "turn": Tab, "permission": Tab, "repo": Repo, "job": Job}
+RECORDS = {
+    "task": Task,
+    "tab": Tab,
+    "message": Message,
+    "turn": Tab,
+    "permission": Tab,
+    "repo": Repo,
+    "job": Job,
+}
 MOVES = [
     pytest.param(table, case, id=f"{table}: {case.arc}") for table, cases in CASES.items() for case in cases
 ]
