@@ -248,7 +248,7 @@ def _default_figures() -> dict[str, Figure]:
         "StopSandbox": Figure(300, 5),
         "DestroySandbox": Figure(600, 10),
         "CloneRepo": Figure(3600, 5),
-        "RunRepoJob": Figure(3600, 5),
+        "RunRepoJob": Figure(3600, 3),
         "Tell": Figure(365 * 24 * 3600, 1_000_000),
         "Wake": Figure(365 * 24 * 3600, 1_000_000),
     }

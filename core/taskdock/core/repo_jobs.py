@@ -10,7 +10,7 @@ from attrs import evolve
 from taskdock.core import inputs
 from taskdock.core.branches import Branches
 from taskdock.core.change import Draft
-from taskdock.core.errors import Conflict, NotFound
+from taskdock.core.errors import Conflict
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import Failed, JobEnded
 from taskdock.core.intents import Intent, RunRepoJob
@@ -67,10 +67,12 @@ def _check_undo(repo: Repo, command: inputs.RequestJob) -> None:
 
 
 def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
-    """End a job; asking again changes nothing."""
+    """End a job; asking again while it ends changes nothing, Conflict once it is over."""
     job = draft.find(Job, command.job_id)
     if job is None:
-        raise NotFound(f"No job {command.job_id!r} of this repo is queued or running.")
+        raise Conflict(
+            f"The job {command.job_id!r} is over: there is nothing to end.", record_id=command.job_id
+        )
     if job.cancel_asked:
         return "it was asked to end already"
     must_fire(MACHINE, JobCursor(draft, job.id), "cancel")

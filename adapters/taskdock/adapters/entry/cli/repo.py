@@ -27,10 +27,6 @@ from taskdock.services.receipts import RepoReceipt
 command = Group("repo", help="Repos: each has a remote, and a clone that belongs to Taskdock.")
 
 
-for _action in COMMANDS:
-    command.add_command(_action)
-
-
 @command.command()
 @click.argument("where", metavar="REMOTE")
 @click.option("--name", metavar="TEXT", help="Else made from the remote.")
@@ -104,6 +100,9 @@ def retry(context: click.Context, /, *, named: str, key: str | None, detach: boo
 
     carry_out(context, give, detach=detach)
 
+
+for _action in COMMANDS:
+    command.add_command(_action)
 
 Watch = Callable[[Dock, View], Awaitable[Rest]]
 
