@@ -46,7 +46,7 @@ REMOTES = (
     "https://git.example.org/missing/repo",
 )
 BRANCHES = (None, None, None, None, "own/first", "own/second", "main")
-_ASKED_KINDS = tuple(kind for kind in JobKind if kind is not JobKind.UNDO)
+ASKED_KINDS = tuple(kind for kind in JobKind if kind is not JobKind.UNDO)
 
 
 @mutable(eq=False)
@@ -209,7 +209,7 @@ class Client:
 
     async def request_job(self, act: Act) -> None:
         """Ask for a job of a repo, about a branch that is there, most of the time."""
-        kind = _ASKED_KINDS[act.task % len(_ASKED_KINDS)]
+        kind = ASKED_KINDS[act.task % len(ASKED_KINDS)]
         names = [name for name in BRANCHES[:-2] if name is not None]
         names += [view.task.branch for view in await self._views() if view.task.branch is not None]
         names += OTHERS
