@@ -11,7 +11,7 @@ from attrs import evolve
 
 from taskdock.core.errors import Foreign
 from taskdock.ports.sandbox import Phase, ProgramFile, SandboxSpec
-from taskdock.testing.conformance.promises import all_succeed, cleared, refused, require, told
+from taskdock.testing.conformance.promises import all_succeed, refused, require, told
 from taskdock.testing.conformance.sandbox_under_test import SandboxCheck, SandboxUnderTest
 
 _KEPT = ProgramFile("kept.txt", content=b"kept")
@@ -76,7 +76,7 @@ async def check_second_adapter_adopts(sut: SandboxUnderTest) -> None:
 async def check_racing_ensures_make_one(sut: SandboxUnderTest) -> None:
     """Many ensures of one name at once, from two adapters, all succeed and make one sandbox."""
     spec = sut.new_spec()
-    async with cleared(lambda: sut.destroyed(spec), sut.settle_seconds):
+    async with sut.taken_away(spec, sut.provider.capabilities.create_window_seconds):
         async with sut.another() as (other, _):
             ensures = [partial(adapter.ensure, spec) for adapter in (sut.provider, other)] * 3
             await all_succeed("Ensures of one name at once all succeed", ensures)
@@ -189,7 +189,7 @@ async def check_destroy_beside_ensure(sut: SandboxUnderTest) -> None:
         for _ in range(3):
             spec = sut.new_spec()
             calls = [partial(sut.provider.ensure, spec), partial(other.destroy, spec.ref, spec.owner)] * 3
-            async with cleared(partial(sut.destroyed, spec), sut.settle_seconds):
+            async with sut.taken_away(spec, sut.provider.capabilities.create_window_seconds):
                 await all_succeed("Ensures and destroys of one name at once all succeed", calls)
                 observation = await sut.provider.observe(spec.ref)
                 if observation.phase is not Phase.ABSENT:
