@@ -313,7 +313,7 @@ def test_a_turn_that_completed_needs_no_line() -> None:
     ("step", "note"),
     [
         (Step("init_create_sandbox/create", 1, T0, progress="fetching, 43 %"), "fetching, 43 %"),
-        (Step("init_create_sandbox/create", 1, T0, waits_for="lane sandbox:x"), "waits for lane sandbox:x"),
+        (Step("init_create_sandbox/create", 1, T0, waits_for="clone of x"), "waits for clone of x"),
         (Step("init_create_sandbox/create", 1, T0), ""),
         (Step("init_create_sandbox/observe", 1, T0), "looking for the sandbox"),
         (Step("init_create_sandbox/destroy", 1, T0, progress="2 of 3"), "2 of 3"),
@@ -331,8 +331,8 @@ def test_what_was_asked_is_forgotten_with_the_next_change() -> None:
     """That a lane is full was true of the task as it was then."""
     step = Step("init_create_sandbox/create", 1, T0)
     changed = RecordChanged(1, "task", Versioned(evolve(TASK, step=step), 1))
-    live = evolve(take(told(UP[:5])[0], changed).live, waits_for="lane sandbox:local")
-    assert note_of(live, live.rows[2]) == "waits for lane sandbox:local"
+    live = evolve(take(told(UP[:5])[0], changed).live, waits_for="the scheduler")
+    assert note_of(live, live.rows[2]) == "waits for the scheduler"
     live = take(live, changed).live
     assert note_of(live, live.rows[2]) == ""
 
