@@ -10,6 +10,7 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from taskdock.adapters.agent.fetch import VERSION, host_platform, npm_argv
 from taskdock.adapters.clock import SystemClock
@@ -17,7 +18,7 @@ from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.config import Config
-from taskdock.app.config_file import load_home
+from taskdock.app.config_file import FILE_NAME, load_home
 from taskdock.app.providers import open_provider
 from taskdock.app.wiring import STORE, open_reaper, scheduler_runs
 from taskdock.core.errors import InvalidCommand, Permanent, PortError, SchemaMismatch, StoreError, Unsupported
@@ -28,7 +29,7 @@ from taskdock.services.reaper import Fate
 async def examine(home: Path) -> Sequence[Check]:
     """Look at everything that a task needs on this machine; what is essential comes first."""
     config = load_home(home)
-    checks = [_python(), await _git(config), _agent(config), _home(home)]
+    checks = [_python(), await _git(config), _agent(config), _config(home, Path.cwd()), _home(home)]
     providers = await _providers(config)
     waiting = 0
     if checks[-1].ok and (home / STORE).exists():
@@ -64,6 +65,19 @@ def _agent(config: Config) -> Check:
             name, ok=False, detail=error.reason, mend="install Node, or pip install 'taskdock[node]'"
         )
     return Check(name, ok=True, detail=f"is fetched with {npm} when the first agent starts")
+
+
+def _config(home: Path, here: Path) -> Check:
+    """One config is read, that of the home; who wrote another one where they stand would wait for it in vain."""
+    path, other = home / FILE_NAME, here / FILE_NAME
+    detail = str(path) if path.exists() else f"the defaults: there is no {path}"
+    if here.resolve() == home.resolve() or not other.exists():
+        return Check("config", ok=True, detail=detail, essential=False)
+    make = "" if home.exists() else f"mkdir -p {quote(str(home))} && "
+    mend = f"{make}mv {quote(str(other))} {quote(str(path))}, or make this folder the home: taskdock --home ."
+    if path.exists():
+        mend = f"write what is in it into {path}, or make this folder the home: taskdock --home ."
+    return Check("config", ok=False, detail=f"{detail}; {other} is not read", mend=mend, essential=False)
 
 
 def _home(home: Path) -> Check:
@@ -148,5 +162,12 @@ async def _provider(name: str, config: Config) -> Check:
 
 
 def _held(check: str, says: Capabilities) -> Check:
-    detail = " ".join([f"isolation {says.isolation}.", *says.limits, *says.not_enforced])
+    sentences = [f"isolation {says.isolation}", *says.limits, *says.not_enforced]
+    detail = " ".join(map(_ended, sentences))
     return Check(check, ok=says.mend is None, detail=detail, mend=says.mend, essential=False)
+
+
+def _ended(sentence: str) -> str:
+    """With its full stop, which a provider may have left to us."""
+    told = sentence.strip()
+    return told if told.endswith((".", "!", "?", "…")) else f"{told}."
