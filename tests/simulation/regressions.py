@@ -15,6 +15,9 @@ SCRIPTS: dict[str, str] = {
     "1,create_task:3:0:1:3,rename_tab:0:0:1:5,stop_task:0:0:1:4,lie:0:0:2:0,resume_task:0:0:1:4": (
         "one answer of absence, right before a start, made a task tell that its sandbox was lost and forget owed work"
     ),
+    "726726685,create_task:0:0:1:4,lie:0:0:2:0,crash_agent:0:0:0:1": (
+        "an agent ended while its provider called the sandbox absent: the sandbox was seen running, and its tab stayed ready"
+    ),
     "13,create_task:1:0:0:0,drain:0:0:0:0,create_task:1:0:0:1,come_late:0:0:0:1,archive_task:1:0:0:0,retry_task:0:0:0:3": (
         "planted: a create lands after the archive, since a release is believed before its window has passed"
     ),
