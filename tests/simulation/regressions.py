@@ -27,6 +27,9 @@ SCRIPTS: dict[str, str] = {
     "8,create_task:0:0:0:5,fail:0:50:6:0,fail:0:8:8:0,open_tab:0:0:1:5,close_tab:0:0:0:1,stop_task:0:0:1:1": (
         "a stop took back the end of a closed tab's session, failed, and left its agent"
     ),
+    "726726944,create_task:1:0:1:3,close_tab:0:0:1:0,end_server:0:0:0:0": (
+        "of the kit: a tab was closed while its turn began, nothing had been sent, and its message was told withdrawn, as it is"
+    ),
     "13,create_task:1:0:0:0,drain:0:0:0:0,create_task:1:0:0:1,come_late:0:0:0:1,archive_task:1:0:0:0,retry_task:0:0:0:3": (
         "planted: a create lands after the archive, since a release is believed before its window has passed"
     ),
