@@ -24,6 +24,7 @@ from taskdock.core.inputs import (
 from taskdock.core.intents import (
     Body,
     CancelTurn,
+    CloseSession,
     CollectWork,
     CreateSandbox,
     DestroySandbox,
@@ -182,10 +183,13 @@ class TaskCursor(TaskNotes):
 
     @order
     def drop_work(self) -> None:
-        """What ends the task's work supersedes everything under way but the turns, which are settled first."""
+        """What ends the task's work supersedes all under way but turns, which are settled first, and ends of sessions.
+
+        Those go on until the sandbox is stopped or released: where that fails, no agent of a closed tab writes on.
+        """
         for intent in list(self._draft.open.values()):
             is_running_turn = isinstance(intent.body, SendPrompt) and intent.started
-            if not is_running_turn and not isinstance(intent.body, CancelTurn):
+            if not is_running_turn and not isinstance(intent.body, CancelTurn | CloseSession):
                 self._draft.cancel(intent)
 
     @order

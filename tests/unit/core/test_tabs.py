@@ -1,12 +1,17 @@
 """Stories of tabs: opened at any time, failed alone or with their task, closed whatever is under way."""
 
+from datetime import timedelta
+
 import pytest
 
 from taskdock.core import intents
 from taskdock.core.change import Change
 from taskdock.core.errors import Conflict, NotFound
 from taskdock.core.inputs import (
+    ArchiveTask,
     CloseTab,
+    FailureClass,
+    KillTask,
     OpenTab,
     OutcomeReported,
     RetryTab,
@@ -14,12 +19,14 @@ from taskdock.core.inputs import (
     SandboxPhase,
     SessionClosed,
     SessionReady,
+    StopTask,
     Succeeded,
     TurnEnd,
 )
 from taskdock.core.message import Message
 from unit.core import givens as g
 from unit.core.story import (
+    DEADLINE,
     MESSAGE,
     MESSAGE_2,
     PERMANENT,
@@ -245,11 +252,50 @@ def test_any_answer_closes_and_a_failed_one_is_tried_again() -> None:
     assert story.kinds() == []
 
 
-def test_lasting_failure_to_end_a_session_is_left_to_the_release() -> None:
-    """What cannot be ended by asking ends with its sandbox."""
+@pytest.mark.parametrize("failure", [PERMANENT, DEADLINE])
+def test_lasting_failure_to_end_a_session_is_tried_again_later(failure: FailureClass) -> None:
+    """What failed for good or for too long is asked again after the longest pause, with attempts and a deadline of its own."""
     story = g.closing_idle()
+    story.fail(intents.CloseSession, failure)
+    assert story.tab().at == "closed"
+    again = story.open(intents.CloseSession)[0]
+    assert (again.body, again.subject, again.lane) == (
+        intents.CloseSession(story.task.sandbox, "demo", TAB, 1), f"tab:{TAB}", "session",
+    )  # fmt: skip
+    assert (again.attempt, again.deadline_at, again.not_before) == (
+        1,
+        None,
+        story.now + timedelta(seconds=60),
+    )
+
+
+def test_used_up_attempts_to_end_a_session_begin_anew() -> None:
+    """After the tenth failure in a row the next one is the first of a new count, and its answer ends it."""
+    story = g.closing_idle()
+    story.fail_often(intents.CloseSession, TRANSIENT, 10)
+    assert story.open(intents.CloseSession)[0].attempt == 1
+    close_session(story)
+    assert story.kinds() == []
+
+
+def test_end_of_a_session_is_over_with_its_sandbox() -> None:
+    """What cannot be ended by asking ends with its sandbox, and is not asked for in the next one."""
+    story = g.closing_looking()
+    story.find_gone()
     story.fail(intents.CloseSession, PERMANENT)
-    assert (story.tab().at, story.kinds()) == ("closed", [])
+    assert story.kinds() == ["DestroySandbox", "CloseSession"]
+    story.release()
+    assert story.kinds() == ["CreateSandbox"]
+
+
+@pytest.mark.parametrize("ending", [StopTask(), ArchiveTask(), KillTask()])
+def test_end_of_a_session_is_asked_for_while_its_task_ends(ending: StopTask | ArchiveTask | KillTask) -> None:
+    """A stop, an archive and a kill may fail on their way: they take back no end of a closed tab's sessions."""
+    story = g.closing_idle()
+    story.do(ending)
+    assert (story.tab().at, story.kinds()) == ("closed", ["CloseSession", "CollectWork"])
+    story.fail(intents.CollectWork, PERMANENT)
+    assert story.kinds() == ["CloseSession"]
 
 
 def test_late_session_of_a_closed_tab_is_ended() -> None:
