@@ -177,8 +177,7 @@ class TaskCursor(TaskNotes):
     @order
     def begin_ending(self) -> None:
         """A stop, archive or kill begins; what an archive gave up by force stays given up in the kill after it."""
-        force = self.task.force and self.task.is_leaving
-        self._put(force=force, discard=False, woken=False, resume_wanted=False, tries=None)
+        self._put(discard=False, woken=False, resume_wanted=False, tries=None)
 
     @order
     def drop_work(self) -> None:
