@@ -341,7 +341,7 @@ class TaskCursor(TaskNotes):
     def be_stopped(self) -> None:
         """Nothing of it runs: what is still open is not wanted any more."""
         self._take_back_all()
-        self._put(force=False, discard=False)
+        self._put(discard=False)
         self._draft.note(HistoryKind.TASK_STOPPED, head=self.task.head, branch=self.task.branch)
 
     @order
