@@ -366,7 +366,7 @@ class TabCursor:
     def be_closed(self) -> None:
         """Say so, and stop waiting for the end of the session."""
         self._draft.cancel_wakes(f"closing:{self._id}")
-        self._put(closed_at=self._draft.now)
+        self._put(closed_at=self._draft.now, agent_process=None)
         self._draft.note(HistoryKind.TAB_CLOSED, self._id)
 
     @order

@@ -424,6 +424,21 @@ def test_closed_tab_says_when() -> None:
     assert story.tab(TAB_2) == evolve(before, at="closed", closed_at=story.now, updated_at=story.now)
 
 
+@pytest.mark.parametrize("end", ["kill", "close"])
+def test_closed_tab_lets_its_agent_process_go(end: str) -> None:
+    """A tab that had a session keeps no agent process when it is closed, by its task's kill or by its own end."""
+    story = g.idle()
+    before = story.tab()
+    getattr(story, end)()
+    if end == "close":
+        assert story.tab() == evolve(before, at="closing", updated_at=story.now)
+        story.wake("closing")
+    assert before.agent_process is not None
+    assert story.tab() == evolve(
+        before, at="closed", agent_process=None, closed_at=story.now, updated_at=story.now
+    )
+
+
 def test_lost_session_is_counted() -> None:
     """The next process of a tab has the next number, goes on with the agent's session, and the loss is remembered."""
     story = g.idle()
