@@ -99,8 +99,7 @@ def sandbox_lost(draft: Draft, fact: inputs.SandboxLost) -> str | None:
     task = the_task(draft)
     if task.sandbox.name != fact.sandbox:
         return "the task has another sandbox"
-    failed = Failed(FailureClass.UNREACHABLE, fact.reason)
-    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, failed=failed), "sandbox_lost")
+    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, input_=fact), "sandbox_lost")
     return None if fired is Fired.MOVED else f"the task is {task.status.value}"
 
 

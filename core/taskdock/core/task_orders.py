@@ -15,6 +15,7 @@ from taskdock.core.inputs import (
     AwaitReady,
     NameEnsured,
     Observed,
+    SandboxLost,
     SandboxPhase,
     SandboxReady,
     SandboxReleased,
@@ -74,7 +75,8 @@ class TaskCursor(TaskNotes):
         if entered == QUEUED:
             self._draft.note(HistoryKind.TASK_PROVISION_QUEUED)
         else:
-            self._draft.note(HistoryKind.TASK_STEP_STARTED, step=entered)
+            why = {"reason": self._input.reason} if isinstance(self._input, SandboxLost) else {}
+            self._draft.note(HistoryKind.TASK_STEP_STARTED, step=entered, **why)
 
     def _ensure(self, body: Body, place: Place, *, not_before: datetime | None = None) -> None:
         """Order the intent unless one of its kind is open: the next run after a failed one, or after one that a look cut off."""
