@@ -43,6 +43,8 @@ def test_default_figures() -> None:
     assert (figures.settle_seconds, figures.closing_seconds, figures.cancel_seconds) == (10.0, 5.0, 10.0)
     assert (figures.permission_seconds, figures.call_seconds, figures.absent_seconds) == (3600.0, 10.0, 5.0)
     assert (figures.heals_max, figures.heals_seconds) == (3, 1800.0)
+    assert (figures.waiting_max, figures.losses_max) == (1_000, 5)
+    assert (figures.backoff_seconds, figures.backoff_seconds_max) == (1.0, 60.0)
 
 
 def test_figures_of_a_body_are_those_of_its_kind() -> None:
