@@ -85,3 +85,9 @@ def test_backoff_follows_its_figures(attempt: int, full: float) -> None:
     """First pause and cap are a dock's own; a number of attempts beyond reason is no overflow."""
     pause = Figures(backoff_seconds=0.5, backoff_seconds_max=3.0).backoff("task-1#1", attempt).total_seconds()
     assert full * 0.75 <= pause <= full
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 0.9327), (3, 3.696391), (9, 55.309682)])
+def test_backoff_never_changes(attempt: int, seconds: float) -> None:
+    """The pause of an attempt is the same in every process and after every upgrade: a step is decided again from its bytes."""
+    assert Figures().backoff("task-1#1", attempt) == timedelta(seconds=seconds)
