@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from taskdock.core.change import Change, Draft, Place
+from taskdock.core.change import Change, Draft, Place, Slice
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.history import HistoryKind
 from taskdock.core.intents import CollectWork, Figures, Wake
@@ -88,3 +88,11 @@ def test_intent_that_is_taken_back_at_once_never_was() -> None:
     note(draft)
     change = draft.freeze()
     assert (change.ordered, change.cancelled, change.runs) == ((), (), SLICE.runs + 1)
+
+
+def test_slice_of_what_is_not_there_is_empty() -> None:
+    """A boundary that nobody has written yet has version 0, no runs and nothing in it; its Change is the first."""
+    empty = Slice("task-9", "default")
+    assert (empty.version, empty.runs, empty.records, empty.intents) == (0, 0, (), ())
+    first = Change("task-9", "default", 0)
+    assert (first.version, first.runs, first.records, first.ordered, first.hold) == (1, 0, (), (), None)

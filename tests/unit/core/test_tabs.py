@@ -26,6 +26,7 @@ from unit.core.story import (
     TAB,
     TAB_2,
     TRANSIENT,
+    UNREACHABLE,
     TaskStory,
     kinds_of,
 )
@@ -416,6 +417,7 @@ def test_an_agent_that_dies_again_and_again_fails_its_tab() -> None:
     failure = story.tab().failure
     assert failure is not None
     assert failure.reason == "The agent's process was lost too often: exit code 3"
+    assert (failure.step, failure.failure_class, failure.attempts) == ("init_create_session", UNREACHABLE, 1)
     story.do(RetryTab(TAB))
     assert story.tab().at == "pending_session_create"
     story.get_session()
