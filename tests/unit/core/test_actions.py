@@ -156,3 +156,4 @@ def test_repo_offers_what_it_accepts(given: Callable[[], RepoStory]) -> None:
             story.boundary.decide(RetryRepo(), story.now)
         assert rejected.value.status == story.repo.status.value
         assert rejected.value.available_actions == ()
+        assert rejected.value.record_id == story.repo.id

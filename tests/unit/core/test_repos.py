@@ -6,13 +6,16 @@ from taskdock.core import intents
 from taskdock.core.errors import Conflict, NotFound
 from taskdock.core.inputs import (
     AwaitReady,
+    Cloned,
     Failed,
     FailureClass,
+    OutcomeReported,
     Progressed,
     RepoFailed,
     RepoReady,
     RetryRepo,
     RetryTask,
+    Succeeded,
     Told,
 )
 from taskdock.core.intents import Tell
@@ -47,6 +50,12 @@ def test_repo_is_registered_and_cloned() -> None:
     story.clone()
     assert (story.repo.status, story.repo.trunk, story.repo.head) == (RepoStatus.READY, "main", "c0")
     assert (story.repo.step, story.kinds()) == (None, [])
+
+
+def test_repo_is_of_its_workspace_from_the_first_change_on() -> None:
+    """What registers a repo, and the clone that it orders, count for the workspace that it was registered in."""
+    change = g.no_repo().add()
+    assert (change.workspace, [intent.workspace for intent in change.ordered]) == ("default", ["default"])
 
 
 def test_everybody_who_asked_is_told_once() -> None:
@@ -193,6 +202,25 @@ def test_progress_is_shown() -> None:
     assert (step.attempt, step.progress) == (2, None)
     story.clone()
     assert story.repo.step is None
+
+
+def test_what_comes_late_says_so() -> None:
+    """An outcome or a progress of an intent that is not open any more changes nothing, and tells why."""
+    story = g.cloning()
+    late = story.claim(intents.CloneRepo)
+    story.clone()
+    report = OutcomeReported(late.id, late.issue, Succeeded(Cloned("main", "c9")))
+    assert story.do(report).ignored == "the intent is not open"
+    assert story.do(Progressed(late.id, late.issue, "90 %")).ignored == "the intent is not open"
+    assert story.repo.head == "c0"
+
+
+def test_progress_of_an_answer_is_nobodys_step() -> None:
+    """A repo that is ready has no step to show a sentence in, whatever it still tells."""
+    story = g.cloned()
+    story.ask()
+    tells = story.claim(Tell)
+    assert story.do(Progressed(tells.id, tells.issue, "half")).ignored == "no step is under way"
 
 
 def test_unheard_answer_is_told_again() -> None:
