@@ -197,6 +197,18 @@ def test_release_ends_a_generation(given: g.Given[TaskStory], at: str) -> None:
     assert (change.hold, change.release, story.kinds()) == (None, HOLD, [])
 
 
+@pytest.mark.parametrize("end", ["archive", "kill"])
+def test_release_ends_the_look_of_before(end: str) -> None:
+    """A task that is ended while its sandbox was found absent once keeps no absence of a generation that is over."""
+    story = g.looking_absent()
+    getattr(story, end)(force=True)
+    story.fail(intents.CollectWork, PERMANENT)
+    before = story.task
+    assert before.absent_at is not None
+    story.release()
+    assert (story.task.generation, story.task.absent_at) == (before.generation + 1, None)
+
+
 def test_unarchived_task_holds_its_branch_again() -> None:
     """It is provisioned like a new one, with its name kept and its force and heals forgotten."""
     story = g.ARCHIVE.collecting()
