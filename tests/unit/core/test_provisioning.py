@@ -110,6 +110,16 @@ def test_create_holds_a_given_branch_at_once() -> None:
     assert story.name().hold == BranchHold("repo-1", "do-it-1", TASK)
 
 
+@pytest.mark.parametrize("given", [g.queued, g.working, g.KILL.done])
+def test_task_is_created_once(given: g.Given[TaskStory]) -> None:
+    """Creating a task under an id that is there already must not replace that task, whatever became of it."""
+    story = given()
+    before = story.task
+    with pytest.raises(Conflict, match="'task-1' exists already"):
+        story.create()
+    assert story.task == before
+
+
 def test_workspace_comes_with_the_command() -> None:
     """A boundary that does not exist yet has no workspace; the create gives it one, and every intent carries it."""
     story = g.no_task()
