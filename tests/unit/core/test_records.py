@@ -110,6 +110,27 @@ def test_sandbox_is_taken_over() -> None:
     assert story.open(intents.EnsureAgent)[0].body == intents.EnsureAgent(story.task.sandbox, "demo")
 
 
+def test_title_that_is_given_stays() -> None:
+    """A title is given as often as the user likes, and no namer takes it away; the branch stays, and the same again is none."""
+    story = g.naming()
+    story.do(inputs.RenameTask("First"))
+    story.do(inputs.RenameTask("Better"))
+    before = story.task
+    assert (before.title, before.title_given, before.updated_at) == ("Better", True, story.now)
+    assert story.do(inputs.RenameTask("Better")).ignored == "it has this title already"
+    story.name()
+    assert (story.task.title, story.task.branch) == ("Better", "do-it-1")
+    story.do(inputs.RenameTask("Best"))
+    assert (story.task.title, story.task.branch) == ("Best", "do-it-1")
+
+
+def test_title_of_the_prompt_can_be_given() -> None:
+    """The first line of the prompt, given by name, is a title that no namer takes away."""
+    story = g.naming()
+    story.do(inputs.RenameTask(story.task.title))
+    assert story.task.title_given
+
+
 def test_failed_attempt_stands_in_the_step() -> None:
     """The step says which attempt comes next and when, and its progress is that of an attempt."""
     story = g.creating()
