@@ -437,6 +437,39 @@ def test_another_branch_takes_back_what_was_ordered_for_the_first(given: g.Given
     assert story.kinds() == ["EnsureName"]
 
 
+def test_another_branch_stands_in_the_task() -> None:
+    """The new name is the user's, is held at once, and still has to be settled; the old one is free."""
+    story = g.creating()
+    before = story.task
+    change = story.do(inputs.SetBranch("better"))
+    assert story.task == evolve(
+        before, branch="better", branch_given=True, is_named=False, box_ordered=False, at="init_enqueue_provision",
+        step=begun("init_enqueue_provision", story.now), updated_at=story.now,
+    )  # fmt: skip
+    assert (change.hold, change.release) == (evolve(HOLD, branch="better"), HOLD)
+    body = story.open(intents.EnsureName)[0].body
+    assert isinstance(body, intents.EnsureName)
+    assert (body.branch, body.is_kept) == ("better", False)
+    assert story.do(inputs.SetBranch("better")).ignored == "it has this branch already"
+
+
+def test_first_branch_that_is_set_frees_none() -> None:
+    """A task that had no branch yet holds the one that it is given."""
+    story = g.queued()
+    change = story.do(inputs.SetBranch("better"))
+    assert (change.hold, change.release) == (evolve(HOLD, branch="better"), None)
+    assert (story.task.branch, story.task.branch_given, story.task.is_named) == ("better", True, False)
+
+
+@pytest.mark.parametrize("given", [g.waiting_for_repo, g.failed_waiting])
+def test_branch_may_change_where_nothing_names_yet(given: g.Given[TaskStory]) -> None:
+    """Where the naming is not under way, the branch is taken, with the time, and the task stays where it is."""
+    story = given()
+    before = story.task
+    story.do(inputs.SetBranch("better"))
+    assert story.task == evolve(before, branch="better", branch_given=True, updated_at=story.now)
+
+
 # Tabs
 
 
