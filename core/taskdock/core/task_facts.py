@@ -86,12 +86,11 @@ def session_lost(draft: Draft, fact: inputs.SessionLost) -> str | None:
         return "the tab has another session"
     trigger = "closing_over" if tab.at == tabs.CLOSING else "session_lost"
     failed = Failed(FailureClass.UNREACHABLE, f"The agent's process was lost too often: {fact.reason}")
-    if fire(tabs.MACHINE, TabCursor(draft, tab.id, failed=failed), trigger) is Fired.MOVED:
+    fired = fire(tabs.MACHINE, TabCursor(draft, tab.id, failed=failed), trigger)
+    if tab.turn.at != messages.NONE:
+        end_turn(draft, tab.id, TurnEnd.INTERRUPTED, fact.reason)
         return None
-    if tab.turn.at == messages.NONE:
-        return f"the tab is {tab.status.value}"
-    end_turn(draft, tab.id, TurnEnd.INTERRUPTED, fact.reason)
-    return None
+    return None if fired is Fired.MOVED else f"the tab is {tab.status.value}"
 
 
 def sandbox_lost(draft: Draft, fact: inputs.SandboxLost) -> str | None:
@@ -99,8 +98,7 @@ def sandbox_lost(draft: Draft, fact: inputs.SandboxLost) -> str | None:
     task = the_task(draft)
     if task.sandbox.name != fact.sandbox:
         return "the task has another sandbox"
-    failed = Failed(FailureClass.UNREACHABLE, fact.reason)
-    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, failed=failed), "sandbox_lost")
+    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, input_=fact), "sandbox_lost")
     return None if fired is Fired.MOVED else f"the task is {task.status.value}"
 
 

@@ -15,6 +15,7 @@ from taskdock.core.inputs import (
     AwaitReady,
     NameEnsured,
     Observed,
+    SandboxLost,
     SandboxPhase,
     SandboxReady,
     SandboxReleased,
@@ -75,7 +76,8 @@ class TaskCursor(TaskNotes):
         if entered == QUEUED:
             self._draft.note(HistoryKind.TASK_PROVISION_QUEUED)
         else:
-            self._draft.note(HistoryKind.TASK_STEP_STARTED, step=entered)
+            why = {"reason": self._input.reason} if isinstance(self._input, SandboxLost) else {}
+            self._draft.note(HistoryKind.TASK_STEP_STARTED, step=entered, **why)
 
     def _ensure(self, body: Body, place: Place, *, not_before: datetime | None = None) -> None:
         """Order the intent unless one of its kind is open: the next run after a failed one, or after one that a look cut off."""
@@ -178,8 +180,7 @@ class TaskCursor(TaskNotes):
     @order
     def begin_ending(self) -> None:
         """A stop, archive or kill begins; what an archive gave up by force stays given up in the kill after it."""
-        force = self.task.force and self.task.is_leaving
-        self._put(force=force, discard=False, woken=False, resume_wanted=False, tries=None)
+        self._put(discard=False, woken=False, resume_wanted=False, tries=None)
 
     @order
     def drop_work(self) -> None:
@@ -346,7 +347,7 @@ class TaskCursor(TaskNotes):
     def be_stopped(self) -> None:
         """Nothing of it runs: what is still open is not wanted any more."""
         self._take_back_all()
-        self._put(force=False, discard=False)
+        self._put(discard=False)
         self._draft.note(HistoryKind.TASK_STOPPED, head=self.task.head, branch=self.task.branch)
 
     @order

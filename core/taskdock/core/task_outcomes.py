@@ -81,7 +81,7 @@ def _session(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> None:
 
 def _look_if_unreachable(draft: Draft, failed: Failed | None) -> None:
     if failed is not None and failed.failure_class is FailureClass.UNREACHABLE:
-        fire(tasks.MACHINE, TaskCursor(draft, draft.slice.boundary, failed=failed), "sandbox_lost")
+        fire(tasks.MACHINE, TaskCursor(draft, draft.slice.boundary), "sandbox_lost")
 
 
 def _prompt(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> None:

@@ -168,6 +168,7 @@ def tabs_fit_their_task(boundary: Boundary) -> None:
         assert tab.at == "closed" or not task.is_ending
         assert (tab.failure is not None) == (tab.status is TabStatus.ERROR)
         assert (tab.closed_at is not None) == (tab.status is TabStatus.CLOSED)
+        assert tab.agent_process is None or tab.at in ("ready", "closing")
         assert tab.generation <= task.generation
 
 

@@ -24,6 +24,7 @@ from taskdock.core.inputs import (
     TurnEnd,
 )
 from taskdock.core.message import Message
+from taskdock.core.step import Tries
 from unit.core import givens as g
 from unit.core.story import (
     DEADLINE,
@@ -33,6 +34,7 @@ from unit.core.story import (
     TAB,
     TAB_2,
     TRANSIENT,
+    UNREACHABLE,
     TaskStory,
     kinds_of,
 )
@@ -145,6 +147,40 @@ def test_failed_session_is_retried_by_hand() -> None:
     )
     story.get_session("s2", TAB_2)
     assert (story.tab(TAB_2).at, story.tab(TAB_2).failure) == ("ready", None)
+
+
+def test_tries_of_a_session_end_with_it() -> None:
+    """What failed before a session came up does not count for the next one, which is not kept waiting either."""
+    story = g.opening_session()
+    story.fail(intents.CreateSession, TRANSIENT)
+    assert story.tab().tries == Tries("CreateSession", 1, None)
+    story.get_session()
+    assert story.tab().tries is None
+    story.lose_session()
+    again = story.open(intents.ResumeSession)[0]
+    assert (again.attempt, again.not_before) == (1, None)
+
+
+def test_session_that_was_tried_often_enough_starts_anew_by_hand() -> None:
+    """After its last attempt a tab rests; its retry has all attempts again, and begins at once."""
+    story = g.idle()
+    story.do(OpenTab(TAB_2))
+    story.fail_often(intents.CreateSession, TRANSIENT, 5, TAB_2)
+    failure = story.tab(TAB_2).failure
+    assert failure is not None
+    assert (story.tab(TAB_2).at, failure.attempts) == ("error/session", 5)
+    story.do(RetryTab(TAB_2))
+    again = story.open(intents.CreateSession, TAB_2)[0]
+    assert (story.tab(TAB_2).tries, again.attempt, again.not_before) == (None, 1, None)
+
+
+def test_session_that_is_refused_starts_anew_as_another_one() -> None:
+    """What failed while the old session was to be taken up again does not count for the new one in its place."""
+    story = g.session_lost()
+    story.fail(intents.ResumeSession, TRANSIENT)
+    story.fail(intents.ResumeSession, PERMANENT)
+    again = story.open(intents.CreateSession)[0]
+    assert (story.tab().tries, again.attempt, again.not_before) == (None, 1, None)
 
 
 def test_retry_of_a_failed_session_waits_for_a_task_that_comes_up() -> None:
@@ -462,6 +498,7 @@ def test_an_agent_that_dies_again_and_again_fails_its_tab() -> None:
     failure = story.tab().failure
     assert failure is not None
     assert failure.reason == "The agent's process was lost too often: exit code 3"
+    assert (failure.step, failure.failure_class, failure.attempts) == ("init_create_session", UNREACHABLE, 1)
     story.do(RetryTab(TAB))
     assert story.tab().at == "pending_session_create"
     story.get_session()
