@@ -14,7 +14,7 @@ from taskdock.core.errors import Conflict
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import Failed, JobEnded
 from taskdock.core.intents import Intent, RunRepoJob
-from taskdock.core.job import ERROR, FINAL, MACHINE, QUEUED, RUNNING, Job, JobCursor
+from taskdock.core.job import ERROR, MACHINE, QUEUED, RUNNING, Job, JobCursor
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import must_fire
 from taskdock.core.repo import ERROR as REPO_ERROR
@@ -84,8 +84,7 @@ def started(draft: Draft, fact: inputs.Started) -> str | None:
     intent = draft.matching(fact.intent_id, fact.issue)
     if isinstance(intent, str):
         return intent
-    if not intent.started:
-        draft.mark_started(intent)
+    draft.mark_started(intent)
     return None
 
 
@@ -155,8 +154,3 @@ def settle(draft: Draft) -> None:
             must_fire(MACHINE, JobCursor(draft, job.id), "repo_failed")
     elif repo.at == READY and queued and not any(job.at == RUNNING for job in draft.all(Job)):
         must_fire(MACHINE, JobCursor(draft, queued[0].id), "turn")
-
-
-def may_cancel(job: Job) -> bool:
-    """Whether it can still be asked to end."""
-    return job.at not in FINAL and not job.cancel_asked
