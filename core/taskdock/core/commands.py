@@ -7,6 +7,8 @@ Reads as: request path makes one -> `step` -> a handler in task_commands, tab_co
 
 from attrs import frozen
 
+from taskdock.core.job_record import JobKind
+
 # To a task boundary
 
 
@@ -207,3 +209,23 @@ class AddRepo:
 @frozen
 class RetryRepo:
     """Start a failed clone again."""
+
+
+@frozen
+class RequestJob:
+    """Queue a job of a repo; an equal one that is still queued is joined, and then `job_id` is not used."""
+
+    job_id: str
+    kind: JobKind
+    branch: str | None = None
+    parent: str | None = None
+    push: bool = False
+    requested_by: str | None = None
+    undo_of: str | None = None
+
+
+@frozen
+class CancelJob:
+    """End a job: a queued one at once, a running one as soon as its clone is clean again."""
+
+    job_id: str

@@ -56,6 +56,12 @@ class HistoryKind(Enum):
     REPO_READY = "repo.ready"
     REPO_FAILED = "repo.failed"
     REPO_RETRIED = "repo.retried"
+    JOB_QUEUED = "job.queued"
+    JOB_STARTED = "job.started"
+    JOB_STEP = "job.step"
+    JOB_COMPLETED = "job.completed"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
 
 
 @frozen

@@ -14,6 +14,7 @@ from taskdock.core.commands import (
     AddRepo,
     AnswerPermission,
     ArchiveTask,
+    CancelJob,
     CancelTurn,
     CloseTab,
     CreateTask,
@@ -23,6 +24,7 @@ from taskdock.core.commands import (
     OpenTab,
     RenameTab,
     RenameTask,
+    RequestJob,
     ResumeQueue,
     ResumeTask,
     RetryRepo,
@@ -36,6 +38,7 @@ from taskdock.core.commands import (
     UnarchiveTask,
     WithdrawMessage,
 )
+from taskdock.core.job_record import BranchSeen, JobFailure, JobResult
 
 __all__ = [
     "AddRepo",
@@ -44,6 +47,7 @@ __all__ = [
     "ArchiveTask",
     "Asked",
     "AwaitReady",
+    "CancelJob",
     "CancelTurn",
     "Cloned",
     "CloseTab",
@@ -53,6 +57,8 @@ __all__ = [
     "Failed",
     "FailureClass",
     "Input",
+    "JobEnded",
+    "JobStepped",
     "KillTask",
     "MarkRead",
     "NameEnsured",
@@ -65,9 +71,11 @@ __all__ = [
     "Progressed",
     "RenameTab",
     "RenameTask",
+    "RepoCommand",
     "RepoFailed",
     "RepoInput",
     "RepoReady",
+    "RequestJob",
     "ResumeQueue",
     "ResumeTask",
     "RetryRepo",
@@ -264,6 +272,17 @@ class Cloned:
 
 
 @frozen
+class JobEnded:
+    """A job came to its end, with what it changed, and why not more; `branches` is how the clone stands now, if it could be read."""
+
+    result: JobResult
+    failure: JobFailure | None = None
+    branches: tuple[BranchSeen, ...] | None = None
+    trunk_head: str | None = None
+    read_at: datetime | None = None
+
+
+@frozen
 class Told:
     """The other boundary has committed the input (or rightly ignored it)."""
 
@@ -275,7 +294,7 @@ class Woken:
 
 Value = (
     NameEnsured | SandboxReady | AgentReady | SessionReady | TurnEnded | Asked | SessionClosed | WorkCollected
-    | Observed | SandboxStopped | SandboxReleased | Cloned | Told | Woken
+    | Observed | SandboxStopped | SandboxReleased | Cloned | JobEnded | Told | Woken
 )  # fmt: skip
 
 
@@ -345,6 +364,17 @@ class Progressed:
 
 
 @frozen
+class JobStepped:
+    """An execution of a job is about to begin a step; refused (ignored) means: begin nothing more."""
+
+    intent_id: str
+    issue: int
+    step: str
+    done: int = 0
+    of: int = 0
+
+
+@frozen
 class Delivered:
     """The agent has the message: its relay said so, or something of its turn was seen."""
 
@@ -409,5 +439,7 @@ TaskFact = (
     | SandboxLost | SandboxReaped
 )  # fmt: skip
 TaskInput = CreateTask | TaskCommand | TaskFact
-RepoInput = AddRepo | RetryRepo | AwaitReady | OutcomeReported | Progressed
-Input = TaskInput | AddRepo | RetryRepo | AwaitReady
+RepoCommand = AddRepo | RetryRepo | RequestJob | CancelJob
+"""What may be asked of a repo."""
+RepoInput = RepoCommand | AwaitReady | OutcomeReported | Started | Progressed | JobStepped
+Input = TaskInput | RepoCommand | AwaitReady | JobStepped

@@ -16,6 +16,7 @@ from hashlib import blake2s
 from attrs import field, frozen
 
 from taskdock.core.inputs import TellInput
+from taskdock.core.job_record import JobKind
 
 
 @frozen
@@ -185,6 +186,23 @@ class CloneRepo:
 
 
 @frozen
+class RunRepoJob:
+    """Do one job in the repo's clone; the same job again goes on from what a crash left.
+
+    With `settles` nothing of it is begun any more: the clone is made clean, and what the job changed is told.
+    """
+
+    repo_id: str
+    job_id: str
+    kind: JobKind
+    branch: str | None = None
+    parent: str | None = None
+    push: bool = False
+    undo_of: str | None = None
+    settles: bool = False
+
+
+@frozen
 class Tell:
     """Give an input to another boundary; idempotent there, and repeated until it is committed."""
 
@@ -202,7 +220,7 @@ class Wake:
 Body = (
     EnsureName | CreateSandbox | ObserveSandbox | EnsureAgent | CreateSession | ResumeSession | SendPrompt
     | CancelTurn | AnswerPermission | CloseSession | CollectWork | StopSandbox | DestroySandbox | CloneRepo
-    | Tell | Wake
+    | RunRepoJob | Tell | Wake
 )  # fmt: skip
 
 
@@ -230,6 +248,7 @@ def _default_figures() -> dict[str, Figure]:
         "StopSandbox": Figure(300, 5),
         "DestroySandbox": Figure(600, 10),
         "CloneRepo": Figure(3600, 5),
+        "RunRepoJob": Figure(3600, 3),
         "Tell": Figure(365 * 24 * 3600, 1_000_000),
         "Wake": Figure(365 * 24 * 3600, 1_000_000),
     }

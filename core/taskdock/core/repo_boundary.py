@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve
 
 from taskdock.core import inputs, intents
+from taskdock.core import repo_jobs as jobs
 from taskdock.core.change import Change, Draft, Slice
 from taskdock.core.errors import Conflict, InvariantViolated, NotFound
 from taskdock.core.inputs import Failed
@@ -31,10 +32,13 @@ def step(
     """Decide what one input makes of a repo; pure and total. Raises only CommandRejected, and only for commands."""
     draft = Draft(slice_, now, figures)
     if not isinstance(input_, inputs.AddRepo) and slice_.version == 0:
-        if isinstance(input_, inputs.RetryRepo):
+        if isinstance(input_, inputs.RetryRepo | inputs.RequestJob | inputs.CancelJob):
             raise NotFound(f"There is no repo {slice_.boundary!r}.")
         return draft.freeze(ignored="there is no such repo")
-    return draft.freeze(_HANDLERS[type(input_)](draft, input_))
+    ignored = _HANDLERS[type(input_)](draft, input_)
+    if ignored is None:
+        jobs.settle(draft)
+    return draft.freeze(ignored)
 
 
 def available_actions(slice_: Slice) -> tuple[str, ...]:
@@ -79,6 +83,8 @@ def _outcome(draft: Draft, report: inputs.OutcomeReported) -> str | None:
         return intent
     draft.close(intent)
     trigger, value, failed = trigger_of(report.outcome)
+    if isinstance(intent.body, intents.RunRepoJob):
+        return jobs.ended(draft, intent, trigger, value, failed)
     if isinstance(intent.body, intents.Tell):
         if isinstance(report.outcome, Failed):
             draft.order_again(intent, report.outcome)
@@ -92,6 +98,8 @@ def _progressed(draft: Draft, fact: inputs.Progressed) -> str | None:
     repo = draft.get(Repo, draft.slice.boundary)
     if isinstance(intent, str):
         return intent
+    if isinstance(intent.body, intents.RunRepoJob):
+        return jobs.progressed(draft, intent.body.job_id, fact.sentence)
     if repo.step is None:
         return "no step is under way"
     draft.put(evolve(repo, step=evolve(repo.step, progress=fact.sentence, last_progress_at=draft.now)))
@@ -112,4 +120,8 @@ _HANDLERS: dict[type, Callable[[Draft, Any], str | None]] = {
     inputs.AwaitReady: _await_ready,
     inputs.OutcomeReported: _outcome,
     inputs.Progressed: _progressed,
+    inputs.RequestJob: jobs.request,
+    inputs.CancelJob: jobs.cancel,
+    inputs.Started: jobs.started,
+    inputs.JobStepped: jobs.stepped,
 }

@@ -15,6 +15,7 @@ from shlex import quote
 from taskdock.adapters.agent.fetch import VERSION, host_platform, npm_argv
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
+from taskdock.adapters.clone.stack.jobs import GitStackJobs
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.config import Config
@@ -38,7 +39,7 @@ async def examine(home: Path) -> Sequence[Check]:
         if store.ok and all(one.ok or not one.essential for one in providers):
             checks.append(await _left_over(config))
     checks += providers
-    return [*checks, _namer(config), await _scheduler(home, waiting)]
+    return [*checks, await _stack_tool(config), _namer(config), await _scheduler(home, waiting)]
 
 
 def _python() -> Check:
@@ -50,6 +51,20 @@ async def _git(config: Config) -> Check:
         return Check("git", ok=True, detail=await GitClones(config.home / "repos").version())
     except PortError as error:
         return Check("git", ok=False, detail=error.reason, mend="install git 2.38 or newer")
+
+
+async def _stack_tool(config: Config) -> Check:
+    """Restacks need git-spice; without it syncing and registering work all the same."""
+    found = await GitStackJobs(GitClones(config.home / "repos"), tool_path=config.git_spice).probe()
+    if found.is_available:
+        return Check("git-spice", ok=True, detail=f"{found.version}")
+    return Check(
+        "git-spice",
+        ok=False,
+        essential=False,
+        detail=found.hint,
+        mend="install git-spice, or name it as git_spice",
+    )
 
 
 def _agent(config: Config) -> Check:

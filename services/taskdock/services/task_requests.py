@@ -9,15 +9,15 @@ from attrs import evolve, frozen
 
 from taskdock.core import inputs, values
 from taskdock.core.repo import Repo, RepoStatus
+from taskdock.services.job_requests import JobRequests
 from taskdock.services.receipts import TaskReceipt
-from taskdock.services.repo_requests import RepoRequests
 from taskdock.services.requests import Request
 from taskdock.services.stepping import Decision
 from taskdock.services.workbench import DEFAULT_WORKSPACE, of_task
 
 
 @frozen
-class TaskRequests(RepoRequests):
+class TaskRequests(JobRequests):
     """What may be asked about tasks. What is asked for and under way already is a success that changes nothing."""
 
     async def create_task(  # noqa: PLR0913 - a create names everything that cannot be changed later

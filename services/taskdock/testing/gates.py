@@ -8,7 +8,7 @@ The folder is named by TASKDOCK_GATES. A gate is a file in it:
     <port>.<method>.before      wait before the call          <port>.<method>.after       wait after it
     <port>.<method>.fail        its lines are taken from the top, one per call: `transient TEXT`, `permanent TEXT`,
                                 `unknown TEXT`, `unreachable TEXT`; a line `-` lets a call through
-Ports are provider, access, gateway, clones, namer. A call that reaches a waiting gate makes `<gate>.reached` and goes on
+Ports are provider, access, gateway, clones, namer, stack. A call that reaches a waiting gate makes `<gate>.reached` and goes on
 when the gate's file is removed.
 """
 
@@ -77,6 +77,7 @@ def gated(outside: Outside, folder: Path) -> Outside:
         gateway=_gated(outside.gateway, "gateway", folder),
         clones=_gated(outside.clones, "clones", folder),
         namer=_gated(outside.namer, "namer", folder),
+        stack=_gated(outside.stack, "stack", folder),
     )
 
 

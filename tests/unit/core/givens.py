@@ -7,6 +7,7 @@ Reads as: cases and product -> `g.idle()` -> a story of one's own, led to where 
 
 from unit.core.givens_end import *  # noqa: F403 - one name for all
 from unit.core.givens_heal import *  # noqa: F403
+from unit.core.givens_job import *  # noqa: F403
 from unit.core.givens_life import *  # noqa: F403
 from unit.core.givens_repo import *  # noqa: F403
 from unit.core.shelf import REPOS, TASKS, Given

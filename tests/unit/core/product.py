@@ -42,6 +42,7 @@ from taskdock.core.inputs import (
     WorkCollected,
 )
 from taskdock.core.intents import Body, Intent
+from taskdock.core.job_record import BranchSeen, JobErrorKind, JobFailure, JobKind, JobResult, Moved
 from unit.core.story import (
     MESSAGE,
     MESSAGE_2,
@@ -90,6 +91,11 @@ VALUES: dict[type[Body], tuple[Value, ...]] = {
     ),
     intents.DestroySandbox: (SandboxReleased(START, WINDOW_SECONDS), SandboxReleased(LATE, WINDOW_SECONDS)),
     intents.CloneRepo: (inputs.Cloned("main", "c0"),),
+    intents.RunRepoJob: (
+        inputs.JobEnded(JobResult(changed={"one": Moved("a1", "a2")})),
+        inputs.JobEnded(JobResult(), JobFailure(JobErrorKind.CONFLICT, "all of it")),
+        inputs.JobEnded(JobResult(), branches=(BranchSeen("one", "a2"),), trunk_head="c1", read_at=LATE),
+    ),
     intents.Tell: (inputs.Told(),),
     intents.Wake: (inputs.Woken(),),
 }  # fmt: skip
@@ -118,9 +124,11 @@ def about_intents(story: Story) -> Iterator[Input]:
 
 
 def _about(intent: Intent, intent_id: str, issue: int) -> Iterator[Input]:
-    if intent.boundary == TASK:
+    if intent.boundary == TASK or isinstance(intent.body, intents.RunRepoJob):
         yield Started(intent_id, issue)
     yield Progressed(intent_id, issue, "half way")
+    if isinstance(intent.body, intents.RunRepoJob):
+        yield inputs.JobStepped(intent_id, issue, "act", 1, 3)
     if isinstance(intent.body, intents.SendPrompt):
         yield Delivered(intent_id, issue)
     for value in VALUES[type(intent.body)]:
@@ -192,6 +200,7 @@ def task_inputs(story: TaskStory) -> Iterator[Input]:
 def repo_inputs(story: RepoStory) -> Iterator[Input]:
     """Every input that a repo can get, in the situation of this story."""
     yield from (an_add(), RetryRepo())
+    yield from job_commands()
     yield from (AwaitReady("task-1", 1), AwaitReady("task-1", 2), AwaitReady("task-3", 1))
     yield from about_intents(story)
     if not story.boundary.outbox:
@@ -199,6 +208,14 @@ def repo_inputs(story: RepoStory) -> Iterator[Input]:
             Progressed("repo-1#1", 1, "half way"),
             OutcomeReported("repo-1#1", 1, Succeeded(inputs.Told())),
         )
+
+
+def job_commands() -> Iterator[Input]:
+    """Every command about jobs, in every form that makes a difference."""
+    for kind in JobKind:
+        yield inputs.RequestJob("job-9", kind, branch="one", parent="two", push=True, undo_of="job-1")
+    yield inputs.RequestJob("job-9", JobKind.SYNC_REPO)
+    yield from (inputs.CancelJob("job-1"), inputs.CancelJob("job-2"), inputs.CancelJob("job-404"))
 
 
 def _of_nothing() -> Iterator[Input]:

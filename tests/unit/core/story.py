@@ -43,6 +43,7 @@ PERMANENT = FailureClass.PERMANENT
 DEADLINE = FailureClass.DEADLINE
 
 TASK, TAB, TAB_2, MESSAGE, MESSAGE_2, REPO = "task-1", "tab-1", "tab-2", "msg-1", "msg-2", "repo-1"
+JOB = "job-1"
 PERMISSION = "perm-1"
 OPTIONS = (PermissionOption("yes", "Allow", "allow_once"), PermissionOption("no", "Reject", "reject_once"))
 

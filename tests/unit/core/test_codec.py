@@ -7,12 +7,14 @@ import pytest
 from attrs import frozen
 
 from taskdock.core import codec
+from taskdock.core.branches import Branches
 from taskdock.core.change import Record
 from taskdock.core.codec import VERSION, decode, decode_body, encode, encode_body
 from taskdock.core.errors import SchemaMismatch
 from taskdock.core.history import HistoryEvent
 from taskdock.core.inputs import AwaitReady, RepoFailed, RepoReady, TellInput
 from taskdock.core.intents import Body, Intent, Tell, Wake
+from taskdock.core.job import Job
 from taskdock.core.message import Message, MessageText
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
@@ -60,7 +62,7 @@ def test_every_record_comes_back() -> None:
     records = every_record()
     for record in records:
         assert decode(type(record), encode(record)) == record
-    assert {type(record) for record in records} == {Task, Tab, Message, MessageText, Repo}
+    assert {type(record) for record in records} == {Task, Tab, Message, MessageText, Repo, Job, Branches}
 
 
 def test_every_intent_comes_back() -> None:

@@ -11,6 +11,7 @@ from taskdock.core.inputs import (
     CloseTab,
     EditMessage,
     Input,
+    JobStepped,
     KillTask,
     NameEnsured,
     OpenTab,
@@ -38,16 +39,19 @@ from taskdock.core.intents import (
     DestroySandbox,
     EnsureName,
     ObserveSandbox,
+    RunRepoJob,
     SendPrompt,
     StopSandbox,
 )
 from unit.core import givens as g
+from unit.core import givens_job as j
 from unit.core.cases import Asked, done, fails, starts
 from unit.core.cases_end import UNCOMMITTED
 from unit.core.cases_message import MORE
 from unit.core.cases_repo import CLONED
 from unit.core.cases_task import ABSENT, GOING
 from unit.core.story import (
+    JOB,
     OPTIONS,
     PERMANENT,
     START,
@@ -55,10 +59,18 @@ from unit.core.story import (
     TAB_2,
     TRANSIENT,
     RepoStory,
+    Story,
     TaskStory,
     a_create,
     an_add,
 )
+
+
+def stepped(story: Story) -> Input:
+    """The job's execution is about to fetch."""
+    intent = story.start(RunRepoJob)
+    return JobStepped(intent.id, intent.issue, "pre_sync")
+
 
 Given = Callable[[], TaskStory] | Callable[[], RepoStory]
 K = HistoryKind
@@ -67,6 +79,7 @@ BOX = "td-75b98ee5-task-1-g1"
 CREATING = "init_create_sandbox/create"
 RELEASED = SandboxReleased(START + timedelta(hours=1), 20.0)
 STOPPED = SandboxStopped(START, 20.0)
+SYNC_TOLD: dict[str, object] = {"job": JOB, "what": "sync_repo", "branch": None, "parent": None}
 AGAIN = object()
 """Stands for the time of the next attempt, which the test takes from the intent that was ordered."""
 
@@ -138,6 +151,18 @@ EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, obje
     (K.REPO_FAILED, g.cloning, fails(CloneRepo, PERMANENT), None,
      {"step": "cloning", "attempts": 1, "reason": "it broke", "class": "permanent"}),
     (K.REPO_RETRIED, g.clone_failed, RetryRepo(), None, {}),
+    (K.JOB_QUEUED, j.job_runs, j.RESTACK, None,
+     {"job": "job-2", "what": "restack_subtree", "branch": "one", "parent": None}),
+    (K.JOB_STARTED, j.job_has_its_turn, starts(RunRepoJob), None, SYNC_TOLD),
+    (K.JOB_STEP, j.job_runs, stepped, None, {"job": JOB, "what": "sync_repo", "step": "pre_sync"}),
+    (K.JOB_STEP, j.job_runs, fails(RunRepoJob, TRANSIENT), None,
+     {"step": "lock", "attempt": 1, "retry_at": AGAIN, "reason": "it broke", **SYNC_TOLD}),
+    (K.JOB_COMPLETED, j.job_runs, done(RunRepoJob, j.JOB_ENDED), None,
+     {"changed": 1, "conflicts": 0, "reason": None, "error": None, **SYNC_TOLD}),
+    (K.JOB_FAILED, j.job_runs, done(RunRepoJob, j.JOB_FAILED), None,
+     {"changed": 0, "conflicts": 0, "reason": "every branch is in conflict", "error": "conflict", **SYNC_TOLD}),
+    (K.JOB_CANCELLED, j.job_is_settled_after_cancel, done(RunRepoJob, j.JOB_ENDED), None,
+     {"changed": 1, "conflicts": 0, "reason": None, "error": None, **SYNC_TOLD}),
 ]  # fmt: skip
 
 
@@ -177,6 +202,7 @@ def test_kinds_are_stable() -> None:
         "message.sent", "message.edited", "message.withdrawn", "message.failed", "turn.started", "turn.ended",
         "permission.asked", "permission.answered",
         "repo.added", "repo.step_failed", "repo.ready", "repo.failed", "repo.retried",
+        "job.queued", "job.started", "job.step", "job.completed", "job.failed", "job.cancelled",
     ]  # fmt: skip
 
 

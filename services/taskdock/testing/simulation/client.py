@@ -14,6 +14,7 @@ import anyio
 from attrs import field, mutable
 
 from taskdock.core.errors import CommandRejected, StoreError
+from taskdock.core.job_record import JobKind
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from taskdock.services.dock import Dock, TaskView
@@ -28,6 +29,7 @@ COMMANDS: dict[str, int] = {
     "cancel_turn": 6, "answer_permission": 10, "set_model": 6, "rename_task": 1, "rename_tab": 1, "mark_read": 1,
     "set_draft": 1, "close_tab": 5, "stop_task": 6, "resume_task": 6, "archive_task": 6, "unarchive_task": 8,
     "retry_task": 12, "retry_tab": 16, "kill_task": 2, "set_branch": 3, "add_repo": 1, "retry_repo": 8,
+    "request_job": 6, "undo_job": 3, "cancel_job": 3,
 }  # fmt: skip
 _MISFIT_EVERY = 8
 """One of so many commands goes to whom it may not fit."""
@@ -198,6 +200,39 @@ class Client:
         """Clone one again."""
         remote = REMOTES[-1 if act.how % 2 else act.tab % len(REMOTES)]
         await self._ask("retry_repo", act, lambda dock, key: dock.retry_repo(remote, key=key))
+
+    # Jobs
+
+    async def request_job(self, act: Act) -> None:
+        """Ask for a job of a repo."""
+        kind = tuple(JobKind)[act.task % (len(JobKind) - 1)]
+        branch = None if kind in (JobKind.SYNC_REPO, JobKind.RESTACK_REPO) else BRANCHES[4 + act.tab % 2]
+        parent = "own/base" if kind is JobKind.REPARENT_BRANCH else None
+        receipt = await self._ask(
+            "request_job",
+            act,
+            lambda dock, key: dock.request_job(REMOTES[0], kind, branch=branch, parent=parent, key=key),
+        )
+        if receipt is not None and receipt.job_id not in self.ledger.jobs:
+            self.ledger.jobs.append(receipt.job_id)
+
+    async def undo_job(self, act: Act) -> None:
+        """Put back what one moved."""
+        job_id = self._job(act)
+        if job_id is not None:
+            receipt = await self._ask("undo_job", act, lambda dock, key: dock.undo_job(job_id, key=key))
+            if receipt is not None and receipt.job_id not in self.ledger.jobs:
+                self.ledger.jobs.append(receipt.job_id)
+
+    async def cancel_job(self, act: Act) -> None:
+        """End one."""
+        job_id = self._job(act)
+        if job_id is not None:
+            await self._ask("cancel_job", act, lambda dock, key: dock.cancel_job(job_id, key=key))
+
+    def _job(self, act: Act) -> str | None:
+        jobs = self.ledger.jobs
+        return jobs[-1 - act.tab % len(jobs)] if jobs else None
 
     # Tabs
 

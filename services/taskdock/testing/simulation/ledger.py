@@ -28,6 +28,7 @@ class Ledger:
     tasks: list[str] = field(factory=list)
     """In the order of making; those whose answer was lost are found and added when everything rests."""
     messages: dict[str, Sent] = field(factory=dict)
+    jobs: list[str] = field(factory=list)
     killed: set[str] = field(factory=set)
     lifted: dict[str, int] = field(factory=dict)
     """By tab: the last moment at which somebody may have asked its queue to go on."""

@@ -30,7 +30,7 @@ CALLS = (
     "gateway.service", "gateway.open_session", "gateway.resume_session", "gateway.settle", "gateway.attach",
     "gateway.prompt", "gateway.prompt", "gateway.prompt", "gateway.delivery", "gateway.cancel",
     "gateway.answer_permission", "gateway.close", "clones.clone", "clones.branch_heads", "clones.checkout",
-    "clones.take_in", "namer.simulated",
+    "clones.take_in", "namer.simulated", "stack.snapshot", "stack.act", "stack.post_sync", "stack.settle",
 )  # fmt: skip
 STORE_CALLS = ("store.commit", "store.append", "queue.claim", "queue.release", "queue.ended")
 KINDS = (

@@ -37,6 +37,7 @@ from taskdock.testing.simulation.faults import Faults
 from taskdock.testing.simulation.gateway import SimulatedGateway
 from taskdock.testing.simulation.nature import PROFILES, Nature
 from taskdock.testing.simulation.provider import Lies, SimulatedAccess, SimulatedProvider
+from taskdock.testing.simulation.stack import Jobs, SimulatedStack
 from taskdock.testing.simulation.store import SimulatedStore, Watcher
 
 OWNER = "simulation"
@@ -71,6 +72,7 @@ class Outside:
     boxes: Boxes
     clones: Clones
     data: MemoryData
+    jobs: Jobs = field(factory=Jobs)
     faults: Faults = field(factory=Faults)
     lies: Lies = field(factory=Lies)
     figures: Figures = field(factory=Figures)
@@ -242,7 +244,7 @@ class Process:
             stepper=stepper,
             reads=store,
             clock=clock,
-            offer=Offer(tuple(profile.id for profile in PROFILES), AGENTS),
+            offer=Offer(tuple(profile.id for profile in PROFILES), AGENTS, stack_tool=True),
             owner=OWNER,
             store=store,
             hub=hub,
@@ -285,4 +287,5 @@ class Process:
             clock=outside.nature,
             links=Links(stepper, store, store, outside.nature, sites, gateway),
             carrier=SimulatedCarrier(outside.boxes, outside.clones, calls),
+            stack=SimulatedStack(outside.nature, outside.clones, outside.jobs, calls),
         )
