@@ -8,8 +8,8 @@ Rule 1. A job is queued at once. Its turn comes when its repo is ready and no ot
         is `running` from the commit on that says that its clone is about to be taken.
 Rule 2. Each attempt commits its start, then each of its steps, before it touches anything; the same job again after a crash
         recovers what was left and goes on.
-Rule 3. A job that is cancelled while it runs, or that ran out of time, is settled by one more run, which only makes the clone
-        clean again and tells what changed. Until then it stays `running`.
+Rule 3. A job that is cancelled while it runs, that ran out of time, or that no attempt brought to an end, is settled by one
+        more run, which only makes the clone clean again and tells what changed. Until then it stays `running`.
 Rule 4. Every end says what changed, read from the heads; so a job that failed or was cancelled can be undone, too.
 """
 
@@ -51,10 +51,10 @@ ROWS = (
     Row("cancel", RUNNING, "=", then="ask_to_end"),
     Row("job_ended", RUNNING, CANCELLED, when="was_cancelled", then="take_end"),
     Row("job_ended", RUNNING, ERROR, when="did_fail", then="take_end"),
-    Row("job_ended", RUNNING, ERROR, when="ran_late", then="take_end"),
+    Row("job_ended", RUNNING, ERROR, when="had_failed", then="take_end"),
     Row("job_ended", RUNNING, COMPLETED, then="take_end"),
     Row("failed", RUNNING, "=", when="may_try_again", then="note_failed_attempt"),
-    Row("failed", RUNNING, "=", when="must_be_settled", then="settle_after_deadline"),
+    Row("failed", RUNNING, "=", when="must_be_settled", then="settle_after_failure"),
     Row("failed", RUNNING, CANCELLED, when="cancel_was_asked", then="take_failure"),
     Row("failed", RUNNING, ERROR, then="take_failure"),
 )
@@ -162,8 +162,8 @@ class JobCursor:
         return self._end().failure is not None
 
     @guard
-    def ran_late(self) -> bool:
-        """It was settled because it ran out of time, and nobody cancelled it."""
+    def had_failed(self) -> bool:
+        """It was settled because no attempt came to an end, and nobody cancelled it."""
         return self.job.settles and not self.job.cancel_asked
 
     @guard
@@ -173,9 +173,8 @@ class JobCursor:
 
     @guard
     def must_be_settled(self) -> bool:
-        """It ran out of time with the clone in its hands: somebody has to look what it did."""
-        is_late = self._failed is not None and self._failed.failure_class is FailureClass.DEADLINE
-        return is_late and not self.job.settles
+        """It had the clone in its hands, and nobody told what it did: somebody has to look."""
+        return not self.job.settles
 
     # Orders of rows
 
@@ -197,26 +196,22 @@ class JobCursor:
         self._take_back()
 
     @order
-    def settle_after_deadline(self) -> None:
-        """The run after this one only settles."""
-        self._put(settles=True)
+    def settle_after_failure(self) -> None:
+        """The run after this one only settles; what went wrong is what the job will end with."""
+        assert self._failed is not None
+        self._put(settles=True, failure=_failure_of(self._failed))
 
     @order
     def take_end(self) -> None:
         """What it did, and why not more."""
-        self._put(result=self._end().result, failure=self._end().failure or self._late())
-
-    def _late(self) -> JobFailure | None:
-        """A run that settled a job which nobody cancelled: the job had run out of time."""
-        if not self.ran_late():
-            return None
-        return JobFailure(JobErrorKind.TIMEOUT, "It took longer than it may.", "Ask for it again.")
+        before = None if self.job.cancel_asked else self.job.failure
+        self._put(result=self._end().result, failure=self._end().failure or before)
 
     @order
     def take_failure(self) -> None:
-        """Nobody could run it to an end."""
+        """Nobody could run it to an end, and nobody could settle it: what it changed is not known."""
         assert self._failed is not None
-        self._put(failure=_failure_of(self._failed))
+        self._put(failure=self.job.failure or _failure_of(self._failed))
 
     @order
     def take_repo_failure(self) -> None:

@@ -14,7 +14,7 @@ from taskdock.core.errors import Conflict
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import Failed, JobEnded
 from taskdock.core.intents import Intent, RunRepoJob
-from taskdock.core.job import ERROR, MACHINE, QUEUED, Job, JobCursor
+from taskdock.core.job import COMPLETED, MACHINE, QUEUED, Job, JobCursor
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import must_fire
 from taskdock.core.repo import ERROR as REPO_ERROR
@@ -82,7 +82,7 @@ def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
 
 
 def started(draft: Draft, fact: inputs.Started) -> str | None:
-    """An execution is about to take the clone; also again, after a crash."""
+    """An execution is about to take the clone; each says so, also the one that goes on after a crash."""
     intent = draft.matching(fact.intent_id, fact.issue)
     if isinstance(intent, str):
         return intent
@@ -98,11 +98,12 @@ def _begin(draft: Draft, job_id: str) -> None:
 
 
 def stepped(draft: Draft, fact: inputs.JobStepped) -> str | None:
-    """An execution is about to begin a step."""
+    """An execution is about to begin a step; one that is told again in the same instant is accepted, too."""
     intent = draft.matching(fact.intent_id, fact.issue)
     if isinstance(intent, str):
         return intent
     assert isinstance(intent.body, RunRepoJob)
+    draft.mark_started(intent)
     job = draft.get(Job, intent.body.job_id)
     assert job.step is not None
     progress = f"{fact.done} of {fact.of}" if fact.of else None
@@ -147,9 +148,9 @@ def _take_branches(draft: Draft, end: JobEnded) -> None:
 
 
 def _remember_undo(draft: Draft, job: Job) -> None:
-    """Which jobs can be undone: those that changed something, until they are undone; an undo can be undone, too."""
+    """Which jobs can be undone: those that changed something, until an undo is through; an undo can be undone, too."""
     repo = draft.get(Repo, draft.slice.boundary)
-    undoable = [one for one in repo.undoable if not (job.at != ERROR and one == job.undo_of)]
+    undoable = [one for one in repo.undoable if not (job.at == COMPLETED and one == job.undo_of)]
     if job.result is not None and job.result.changed and job.id not in undoable:
         undoable.append(job.id)
     if tuple(undoable) != repo.undoable:

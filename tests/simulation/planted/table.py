@@ -5,11 +5,13 @@ Never: a bug that is there to be found easily; each hurts a user.
 Reads as: hunting.py, tests/simulation/test_planted.py -> this -> *_bugs.py, scripts.py.
 """
 
+from simulation.planted import job_bugs as jobs
 from simulation.planted import sandbox_bugs as sandboxes
 from simulation.planted import service_bugs as services
 from simulation.planted import tab_bugs as tabs
 from simulation.planted.hunting import Bug
-from simulation.planted.scripts import BARE, FAR, NEAR, act, fail, fail_store, lie, wait
+from simulation.planted.scripts import BARE, FAR, NEAR, act, fail, fail_job, fail_store, job, lie, wait
+from taskdock.core.job_record import JobKind
 from taskdock.ports.sandbox import Phase
 from taskdock.testing.simulation.faults import Kind
 
@@ -24,6 +26,8 @@ _BUSY_TABS = tuple(act("send", 2.0, tab=number % 4) for number in range(12))
 _UNCOLLECTED = (fail("clones.take_in", Kind.PERMANENT, 3), act("send", 0.2), act("send", 15.0), wait(15.0))
 _NO_WAY_TO_THE_AGENT = (fail("gateway.attach", Kind.REFUSED, 3), fail("gateway.attach", Kind.REFUSED, 3))
 _ANSWERS = (act("answer_permission", 0.0, how=1), act("answer_permission", 2.0, how=3))
+_A_REPO = act("add_repo", 15.0)
+_RESTACK = job(JobKind.RESTACK_REPO, 15.0)
 
 BUGS = (
     Bug(sandboxes.name_chosen_by_the_call, {1, 7}, 5, (fail("provider.ensure", Kind.LOST), _A_TASK), 20),
@@ -178,5 +182,31 @@ BUGS = (
         (_A_TASK, wait(15.0), act("stop_task", 15.0), act("resume_task", 15.0)), 0,
     ),
     Bug(services.feed_read_out_of_order, {4}, 2, (_A_TASK,), 0),
+    Bug(jobs.changed_lost_by_a_failed_job, {7}, 10, (_A_REPO, fail_job("stack.act", Kind.LOST), _RESTACK), 0),
+    Bug(jobs.failed_job_not_settled, {7}, 10, (_A_REPO, fail_job("stack.end", Kind.PERMANENT), _RESTACK), 0),
+    Bug(
+        jobs.joined_job_lost, {0, 9}, 10,
+        (_A_REPO, fail_job("stack.act", Kind.SLOW), job(JobKind.RESTACK_REPO), *[job(JobKind.SYNC_REPO)] * 2), 0,
+    ),
+    Bug(jobs.two_jobs_at_once, {6}, 10, (_A_REPO, job(JobKind.RESTACK_REPO, 0.0), job(JobKind.SYNC_REPO, 0.0)), 0),
+    Bug(
+        jobs.two_gits_at_once, {6}, 20,
+        (_A_REPO, act("kill", 0.0, how=32), job(JobKind.RESTACK_REPO, 2.0), wait(2.0)), 0,
+    ),
+    Bug(
+        jobs.undo_over_a_moved_head, {7}, 10,
+        (_A_REPO, _RESTACK, _RESTACK, act("undo_job", 15.0, tab=1)), 0,
+    ),
+    Bug(
+        jobs.cancelled_told_as_completed, {5}, 10,
+        (_A_REPO, fail_job("stack.act", Kind.SLOW), job(JobKind.RESTACK_REPO), act("cancel_job", 15.0)), 0,
+    ),
+    Bug(
+        jobs.queued_twice_after_a_lost_answer, {9}, 5,
+        (_A_REPO, fail_store("store.commit", Kind.LOST), _RESTACK), 0,
+    ),
+    Bug(jobs.job_never_goes_on, {9}, 20, (_A_REPO, act("kill", 0.0, how=20), _RESTACK), 0),
+    Bug(jobs.job_ends_twice, {5}, 2, (_A_REPO, _RESTACK), 0),
+    Bug(jobs.job_left_behind, {9}, 5, (_A_REPO, *[job(JobKind.RESTACK_REPO, 0.0), job(JobKind.SYNC_REPO, 15.0)]), 0),
 )  # fmt: skip
-"""In the order of sandboxes, tabs, services."""
+"""In the order of sandboxes, tabs, services, jobs."""

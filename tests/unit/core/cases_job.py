@@ -21,7 +21,7 @@ CASES = (
     Case("job_ended[was_cancelled]: running -> cancelled", j.job_is_settled_after_cancel, done(RunRepoJob, j.JOB_ENDED),
          "cancelled", "", "job.cancelled"),
     Case("job_ended[did_fail]: running -> error", j.job_runs, done(RunRepoJob, j.JOB_FAILED), "error", "", "job.failed"),
-    Case("job_ended[ran_late]: running -> error", j.job_is_settled_after_deadline, done(RunRepoJob, j.JOB_ENDED),
+    Case("job_ended[had_failed]: running -> error", j.job_is_settled_after_failure, done(RunRepoJob, j.JOB_ENDED),
          "error", "", "job.failed"),
     Case("job_ended: running -> completed", j.job_waits_for_job, done(RunRepoJob, j.JOB_ENDED),
          "completed", "RunRepoJob", "job.completed", also=("turn: queued -> =",)),
@@ -31,5 +31,5 @@ CASES = (
          "running", "RunRepoJob"),
     Case("failed[cancel_was_asked]: running -> cancelled", j.job_is_settled_after_cancel, fails(RunRepoJob, PERMANENT),
          "cancelled", "", "job.cancelled"),
-    Case("failed: running -> error", j.job_runs, fails(RunRepoJob, PERMANENT), "error", "", "job.failed"),
+    Case("failed: running -> error", j.job_is_settled_after_failure, fails(RunRepoJob, PERMANENT), "error", "", "job.failed"),
 )  # fmt: skip

@@ -56,7 +56,7 @@ def job_is_settled_after_cancel() -> RepoStory:
 
 
 @repo_given
-def job_is_settled_after_deadline() -> RepoStory:
+def job_is_settled_after_failure() -> RepoStory:
     """A job ran out of time: the run that only settles is ordered."""
     story = job_runs()
     story.fail(intents.RunRepoJob, FailureClass.DEADLINE)
@@ -89,7 +89,7 @@ def job_was_cancelled() -> RepoStory:
 
 @repo_given
 def job_could_not_be_run() -> RepoStory:
-    """Nobody could run it to an end."""
-    story = job_runs()
+    """Nobody could run it to an end, nor settle it."""
+    story = job_is_settled_after_failure()
     story.fail(intents.RunRepoJob, PERMANENT)
     return story

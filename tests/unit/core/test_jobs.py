@@ -108,7 +108,7 @@ def test_steps_are_told_before_they_begin() -> None:
 
 @pytest.mark.parametrize("failure", [TRANSIENT, UNREACHABLE, UNKNOWN])
 def test_a_run_that_breaks_is_tried_three_times(failure: inputs.FailureClass) -> None:
-    """Each attempt after the first says when it begins; the third one is the last, and its reason is the job's."""
+    """Each attempt after the first says when it begins; after the third one the job is settled, and ends with that reason."""
     story = j.job_runs()
     for attempt in (2, 3):
         job = job_in(story.fail(RunRepoJob, failure, "no answer"))
@@ -118,9 +118,12 @@ def test_a_run_that_breaks_is_tried_three_times(failure: inputs.FailureClass) ->
             attempt,
             story.open(RunRepoJob)[0].not_before,
         )
-    job = job_in(story.fail(RunRepoJob, failure, "no answer"))
+    story.fail(RunRepoJob, failure, "no answer")
+    assert run_of(story).settles
+    job = job_in(story.succeed(RunRepoJob, j.JOB_ENDED))
     assert job.failure is not None
-    assert (job.at, job.failure.reason, story.open(RunRepoJob)) == ("error", "no answer", [])
+    assert (job.at, job.failure.reason, job.result) == ("error", "no answer", j.JOB_CHANGED)
+    assert story.open(RunRepoJob) == []
 
 
 def test_a_cancelled_run_is_taken_back_and_settled() -> None:
@@ -151,7 +154,7 @@ def test_a_run_that_settles_has_attempts_of_its_own() -> None:
 
 def test_a_settling_that_runs_out_of_time_ends_the_job() -> None:
     """It is not settled for ever."""
-    story = j.job_is_settled_after_deadline()
+    story = j.job_is_settled_after_failure()
     job = job_in(story.fail(RunRepoJob, DEADLINE))
     assert job.failure is not None
     assert (job.at, job.failure.kind) == ("error", JobErrorKind.TIMEOUT)

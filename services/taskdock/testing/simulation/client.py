@@ -19,6 +19,7 @@ from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from taskdock.services.dock import Dock, TaskView
 from taskdock.testing.simulation.calls import REQUEST, Died
+from taskdock.testing.simulation.code import OTHERS
 from taskdock.testing.simulation.gateway import MODELS
 from taskdock.testing.simulation.ledger import Ledger, Sent
 from taskdock.testing.simulation.nature import PROFILES, Nature
@@ -36,6 +37,8 @@ _MISFIT_EVERY = 8
 TASKS_MAX = 4
 TABS_MAX = 4
 TRIES_MAX = 5
+JOBS_NEWEST = 4
+"""Of so many jobs one is undone or ended: what is old has nothing left to show."""
 READER = "ada"
 REMOTES = (
     "https://git.example.org/acme/api",
@@ -43,6 +46,7 @@ REMOTES = (
     "https://git.example.org/missing/repo",
 )
 BRANCHES = (None, None, None, None, "own/first", "own/second", "main")
+ASKED_KINDS = tuple(kind for kind in JobKind if kind is not JobKind.UNDO)
 
 
 @mutable(eq=False)
@@ -204,35 +208,60 @@ class Client:
     # Jobs
 
     async def request_job(self, act: Act) -> None:
-        """Ask for a job of a repo."""
-        kind = tuple(JobKind)[act.task % (len(JobKind) - 1)]
-        branch = None if kind in (JobKind.SYNC_REPO, JobKind.RESTACK_REPO) else BRANCHES[4 + act.tab % 2]
-        parent = "own/base" if kind is JobKind.REPARENT_BRANCH else None
-        receipt = await self._ask(
+        """Ask for a job of a repo, about a branch that is there, most of the time."""
+        kind = ASKED_KINDS[act.task % len(ASKED_KINDS)]
+        names = [name for name in BRANCHES[:-2] if name is not None]
+        names += [view.task.branch for view in await self._views() if view.task.branch is not None]
+        names += OTHERS
+        branch = (
+            None if kind in (JobKind.SYNC_REPO, JobKind.RESTACK_REPO) else names[-1 - act.tab % len(names)]
+        )
+        parent = "main" if kind is JobKind.REPARENT_BRANCH else None
+        remote = REMOTES[0 if act.how % _MISFIT_EVERY else act.tab % len(REMOTES)]
+        await self._job_asked(
             "request_job",
             act,
-            lambda dock, key: dock.request_job(REMOTES[0], kind, branch=branch, parent=parent, key=key),
+            lambda dock, by, key: dock.request_job(
+                remote, kind, branch=branch, parent=parent, push=act.how % 5 == 0, requested_by=by, key=key
+            ),
         )
-        if receipt is not None and receipt.job_id not in self.ledger.jobs:
-            self.ledger.jobs.append(receipt.job_id)
 
     async def undo_job(self, act: Act) -> None:
         """Put back what one moved."""
         job_id = self._job(act)
         if job_id is not None:
-            receipt = await self._ask("undo_job", act, lambda dock, key: dock.undo_job(job_id, key=key))
-            if receipt is not None and receipt.job_id not in self.ledger.jobs:
-                self.ledger.jobs.append(receipt.job_id)
+            await self._job_asked(
+                "undo_job",
+                act,
+                lambda dock, by, key: dock.undo_job(job_id, push=act.how % 3 == 0, requested_by=by, key=key),
+            )
 
     async def cancel_job(self, act: Act) -> None:
         """End one."""
         job_id = self._job(act)
-        if job_id is not None:
-            await self._ask("cancel_job", act, lambda dock, key: dock.cancel_job(job_id, key=key))
+        if job_id is None:
+            return
+        receipt = await self._ask("cancel_job", act, lambda dock, key: dock.cancel_job(job_id, key=key))
+        if receipt is not None:
+            self.ledger.cancelled_jobs.add(receipt.job_id)
+
+    async def _job_asked(
+        self, name: str, act: Act, call: Callable[[Dock, str, str | None], Awaitable[Any]]
+    ) -> None:
+        """Ask for a job; `requested_by` names the request, however often it is sent."""
+        by = self.nature.new_id("request")
+        receipt = await self._ask(name, act, lambda dock, key: call(dock, by, key))
+        if receipt is not None and receipt.job_id not in self.ledger.jobs:
+            self.ledger.jobs.append(receipt.job_id)
 
     def _job(self, act: Act) -> str | None:
-        jobs = self.ledger.jobs
+        """One of the newest jobs that were accepted."""
+        jobs = self.ledger.jobs[-JOBS_NEWEST:]
         return jobs[-1 - act.tab % len(jobs)] if jobs else None
+
+    async def _views(self) -> list[TaskView]:
+        dock = await self.dock()
+        return [await dock.task(task_id) for task_id in self.ledger.tasks]
 
     # Tabs
 

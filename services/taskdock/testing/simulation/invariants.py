@@ -14,9 +14,6 @@ from taskdock.core.change import Change
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import TurnEnd
 from taskdock.core.intents import CreateSandbox, DestroySandbox
-from taskdock.core.job import FINAL as JOB_FINAL
-from taskdock.core.job import RUNNING as JOB_RUNNING
-from taskdock.core.job import Job
 from taskdock.core.message import DELIVERED, FAILED, QUEUED, SENDING, WITHDRAWN, Message
 from taskdock.core.permission import ASKED
 from taskdock.core.repo import CLONING, Repo
@@ -30,6 +27,7 @@ from taskdock.testing.simulation.boxes import Box
 from taskdock.testing.simulation.delivery import OnceDelivered
 from taskdock.testing.simulation.feed import FeedReplays
 from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.jobs import JobsRest, JobsStayEnded, JobsTellWhatMoved, OneJob
 
 if TYPE_CHECKING:
     from taskdock.testing.simulation.world import World
@@ -350,32 +348,6 @@ class Rests(Invariant):
             self.broken(f"{waiting} wait for nothing")
 
 
-class JobsRest(Invariant):
-    """One job of a repo runs at a time; at rest all are over, and what moved is what they tell."""
-
-    number = 9
-
-    def after_step(self, boundaries: frozenset[str]) -> None:
-        """Count those that run."""
-        for repo_id in boundaries:
-            running = [job.id for job in self.all(Job, repo_id) if job.at == JOB_RUNNING]
-            if len(running) > 1:
-                self.broken(f"{repo_id} runs {running}")
-
-    def at_rest(self) -> None:
-        """Compare with the clone."""
-        for job in self.all(Job):
-            if job.at not in JOB_FINAL:
-                self.broken(f"{job.id} is {job.at}")
-            moved = self.outside.jobs.moved.get(job.id, {})
-            told = job.result.changed if job.result is not None else {}
-            if job.result is not None and dict(told) != moved:
-                self.broken(f"{job.id} moved {sorted(moved)} and tells of {sorted(told)}")
-        for job_id in self.world.client.ledger.jobs:
-            if job_id not in self.data.rows["job"]:
-                self.broken(f"{job_id} was accepted, and is not there")
-
-
 INVARIANTS: tuple[type[Invariant], ...] = (
     OneSandbox,
     OneSession,
@@ -385,6 +357,9 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     OneHolder,
     WorkKept,
     Rests,
+    OneJob,
+    JobsStayEnded,
+    JobsTellWhatMoved,
     JobsRest,
 )
 """Those that are classes here; the eighth (no call outside on the request path) is in calls.py, where each call is made."""

@@ -29,6 +29,9 @@ class Ledger:
     """In the order of making; those whose answer was lost are found and added when everything rests."""
     messages: dict[str, Sent] = field(factory=dict)
     jobs: list[str] = field(factory=list)
+    """In the order of asking; a job that was joined stands here once."""
+    cancelled_jobs: set[str] = field(factory=set)
+    """Those whose end was asked for, and accepted."""
     killed: set[str] = field(factory=set)
     lifted: dict[str, int] = field(factory=dict)
     """By tab: the last moment at which somebody may have asked its queue to go on."""

@@ -11,7 +11,7 @@ from contextvars import Context
 from pathlib import Path
 
 import anyio
-from attrs import field, mutable
+from attrs import Factory, field, mutable
 
 from taskdock.core.errors import Unreachable
 from taskdock.core.inputs import Delivered, Input, OutcomeReported, Started
@@ -35,9 +35,11 @@ from taskdock.testing.simulation.carrier import SimulatedCarrier, SimulatedClone
 from taskdock.testing.simulation.code import Clones
 from taskdock.testing.simulation.faults import Faults
 from taskdock.testing.simulation.gateway import SimulatedGateway
+from taskdock.testing.simulation.gits import Gits
+from taskdock.testing.simulation.moves import Moves
 from taskdock.testing.simulation.nature import PROFILES, Nature
 from taskdock.testing.simulation.provider import Lies, SimulatedAccess, SimulatedProvider
-from taskdock.testing.simulation.stack import Jobs, SimulatedStack
+from taskdock.testing.simulation.stack import SimulatedStack
 from taskdock.testing.simulation.store import SimulatedStore, Watcher
 
 OWNER = "simulation"
@@ -72,7 +74,8 @@ class Outside:
     boxes: Boxes
     clones: Clones
     data: MemoryData
-    jobs: Jobs = field(factory=Jobs)
+    gits: Gits = Factory(lambda self: Gits(self.nature), takes_self=True)
+    moves: Moves = Factory(lambda self: Moves(self.nature, self.clones), takes_self=True)
     faults: Faults = field(factory=Faults)
     lies: Lies = field(factory=Lies)
     figures: Figures = field(factory=Figures)
@@ -286,6 +289,6 @@ class Process:
             reads=store,
             clock=outside.nature,
             links=Links(stepper, store, store, outside.nature, sites, gateway),
-            carrier=SimulatedCarrier(outside.boxes, outside.clones, calls),
-            stack=SimulatedStack(outside.nature, outside.clones, outside.jobs, calls),
+            carrier=SimulatedCarrier(outside.boxes, outside.moves, outside.gits, calls),
+            stack=SimulatedStack(outside.gits, outside.moves, calls),
         )
