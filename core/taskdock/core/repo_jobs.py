@@ -26,6 +26,15 @@ UNDOABLE_MAX = 50
 
 def request(draft: Draft, command: inputs.RequestJob) -> str | None:
     """Queue a job, or join an equal one that still waits."""
+    if joined(draft, command) is not None:
+        return "an equal job is queued"
+    _check_undo(draft.get(Repo, draft.slice.boundary), command)
+    queue(draft, command)
+    return None
+
+
+def queue(draft: Draft, command: inputs.RequestJob) -> Job:
+    """Queue a job behind those that are there."""
     repo = draft.get(Repo, draft.slice.boundary)
     job = Job(
         id=command.job_id,
@@ -41,13 +50,10 @@ def request(draft: Draft, command: inputs.RequestJob) -> str | None:
         undo_of=command.undo_of,
         requested_by=command.requested_by,
     )
-    if joined(draft, command) is not None:
-        return "an equal job is queued"
-    _check_undo(repo, command)
     draft.put(job)
     draft.put(evolve(repo, jobs_asked=job.number, updated_at=draft.now))
     must_fire(MACHINE, JobCursor(draft, job.id), "request")
-    return None
+    return draft.get(Job, job.id)
 
 
 def joined(draft: Draft, command: inputs.RequestJob) -> Job | None:
@@ -82,8 +88,7 @@ def started(draft: Draft, fact: inputs.Started) -> str | None:
     intent = draft.matching(fact.intent_id, fact.issue)
     if isinstance(intent, str):
         return intent
-    if not intent.started:
-        draft.mark_started(intent)
+    draft.mark_started(intent)
     return None
 
 
