@@ -10,11 +10,11 @@ from attrs import evolve
 from taskdock.core import inputs
 from taskdock.core.branches import Branches
 from taskdock.core.change import Draft
-from taskdock.core.errors import Conflict, NotFound
+from taskdock.core.errors import Conflict
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import Failed, JobEnded
 from taskdock.core.intents import Intent, RunRepoJob
-from taskdock.core.job import ERROR, FINAL, MACHINE, QUEUED, RUNNING, Job, JobCursor
+from taskdock.core.job import ERROR, MACHINE, QUEUED, RUNNING, Job, JobCursor
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import must_fire
 from taskdock.core.repo import ERROR as REPO_ERROR
@@ -73,10 +73,12 @@ def _check_undo(repo: Repo, command: inputs.RequestJob) -> None:
 
 
 def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
-    """End a job; asking again changes nothing."""
+    """End a job; asking again while it ends changes nothing, Conflict once it is over."""
     job = draft.find(Job, command.job_id)
     if job is None:
-        raise NotFound(f"No job {command.job_id!r} of this repo is queued or running.")
+        raise Conflict(
+            f"The job {command.job_id!r} is over: there is nothing to end.", record_id=command.job_id
+        )
     if job.cancel_asked:
         return "it was asked to end already"
     must_fire(MACHINE, JobCursor(draft, job.id), "cancel")
@@ -158,8 +160,3 @@ def settle(draft: Draft) -> None:
             must_fire(MACHINE, JobCursor(draft, job.id), "repo_failed")
     elif repo.at == READY and queued and not any(job.at == RUNNING for job in draft.all(Job)):
         must_fire(MACHINE, JobCursor(draft, queued[0].id), "turn")
-
-
-def may_cancel(job: Job) -> bool:
-    """Whether it can still be asked to end."""
-    return job.at not in FINAL and not job.cancel_asked

@@ -81,7 +81,10 @@ class JobRequests(RepoRequests):
     async def cancel_job(
         self, job_id: str, *, key: str | None = None, workspace: str = DEFAULT_WORKSPACE
     ) -> JobReceipt:
-        """End a job: a queued one at once, a running one when its clone is clean again. One that is over stays so."""
+        """End a job: a queued one at once, a running one when its clone is clean again.
+
+        Conflict for one that is over; what it moved can be undone.
+        """
         job = await self._job_in(workspace, job_id)
         request = Request("cancel_job", JobReceipt, workspace, key, {"job": job_id})
         if (replayed := await request.replay(self.reads)) is not None:
