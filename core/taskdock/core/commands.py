@@ -232,6 +232,10 @@ class RequestJob:
 
 @frozen
 class CancelJob:
-    """End a job: a queued one at once, a running one as soon as its clone is clean again."""
+    """End a job: a queued one at once, a running one as soon as its clone is clean again.
+
+    One that tasks wait for only by `force`, which fails them.
+    """
 
     job_id: str
+    force: bool = False

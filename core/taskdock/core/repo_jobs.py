@@ -73,14 +73,23 @@ def _check_undo(repo: Repo, command: inputs.RequestJob) -> None:
 
 
 def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
-    """End a job; asking again while it ends changes nothing, Conflict once it is over."""
+    """End a job; asking again while it ends changes nothing. Conflict once it is over, and without force while tasks wait."""
     job = draft.find(Job, command.job_id)
     if job is None:
         raise Conflict(
-            f"The job {command.job_id!r} is over: there is nothing to end.", record_id=command.job_id
+            f"The job {command.job_id!r} is over: there is nothing to end.",
+            status=draft.get(Repo, draft.slice.boundary).status.value,
+            record_id=command.job_id,
         )
     if job.cancel_asked:
         return "it was asked to end already"
+    if job.waiting and not command.force:
+        who = ", ".join(waiting.task_id for waiting in job.waiting)
+        raise Conflict(
+            f"The job {job.id!r} is waited for by {who}: cancel it with force, and they fail, or end them first.",
+            status=job.status.value,
+            record_id=job.id,
+        )
     must_fire(MACHINE, JobCursor(draft, job.id), "cancel")
     return None
 

@@ -188,11 +188,29 @@ def test_a_task_on_a_branch_shows_the_job_that_it_waits_for(stage: Stage) -> Non
         assert f"waits for {job}, which registers theirs" in stage.taskdock("task", "show", task).out
         assert stage.taskdock("job", "show", job, "--json").document["waiting"] == [task]
         assert f"waited for by  {task}" in stage.taskdock("job", "show", job).out
+        refused = stage.taskdock("job", "cancel", job)
+        assert (refused.code, f"waited for by {task}: cancel it with force" in refused.err) == (4, True)
     stage.played.holds.clear()
     assert stage.taskdock("task", "watch", task).code == 0
     shown = stage.taskdock("task", "show", task, "--json").document
     assert (shown["status"], shown["branch"], shown["base"]) == ("running", "theirs", "theirs")
     assert stage.taskdock("job", "show", job, "--json").document["waiting"] == []
+
+
+def test_a_job_that_is_cancelled_by_force_fails_its_task(stage: Stage) -> None:
+    """The task says that its job was cancelled."""
+    words = ("task", "create", "--repo", REMOTE, "--on-branch", "theirs", "x", "--detach")
+    task = stage.taskdock(*words).out.strip()
+    stage.played.holds.add(intents.CloneRepo)
+    with stage.playing() as playing:
+        view = playing.until(
+            task, lambda view: view.task.step is not None and view.task.step.job_id is not None
+        )
+        assert view.task.step is not None
+        assert stage.taskdock("job", "cancel", view.task.step.job_id or "", "--force").code == 0
+        failed = playing.until(task, lambda view: view.task.failure is not None).task.failure
+    assert failed is not None
+    assert failed.reason.startswith("The branch 'theirs' cannot be worked on: its job was cancelled (job-")
 
 
 def test_a_task_on_a_branch_that_is_nowhere_fails_with_the_reason(stage: Stage) -> None:

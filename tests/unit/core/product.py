@@ -225,7 +225,8 @@ def job_commands() -> Iterator[Input]:
     for kind in JobKind:
         yield inputs.RequestJob("job-9", kind, branch="one", parent="two", push=True, undo_of="job-1")
     yield inputs.RequestJob("job-9", JobKind.SYNC_REPO)
-    yield from (inputs.CancelJob("job-1"), inputs.CancelJob("job-2"), inputs.CancelJob("job-404"))
+    for job_id in ("job-1", "job-2", "job-404", "job-5cbe1026bff40597878e"):
+        yield from (inputs.CancelJob(job_id), inputs.CancelJob(job_id, force=True))
 
 
 def _of_nothing() -> Iterator[Input]:

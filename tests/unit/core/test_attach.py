@@ -250,6 +250,30 @@ def test_nobody_is_told_who_no_longer_waits() -> None:
     assert (the_job(story).at, told(story)) == ("completed", before)
 
 
+@pytest.mark.parametrize("given", [g.job_is_waited_for, g.job_is_waited_for_while_cloning])
+def test_job_that_is_waited_for_ends_by_force_only(given: g.Given[RepoStory]) -> None:
+    """Queued or running: who waits is named, and by force told that it was cancelled, when that is over."""
+    story = given()
+    with pytest.raises(Conflict, match=r"waited for by task-1: cancel it with force") as refused:
+        story.do(inputs.CancelJob(ASKED_JOB))
+    assert (refused.value.status, refused.value.record_id) == (the_job(story).at, ASKED_JOB)
+    before = told(story)
+    story.do(inputs.CancelJob(ASKED_JOB, force=True))
+    if story.open(RunRepoJob):
+        assert told(story) == before
+        assert story.do(inputs.CancelJob(ASKED_JOB)).ignored == "it was asked to end already"
+        story.succeed(RunRepoJob, REGISTERED)
+    assert the_job(story).at == "cancelled"
+    assert told(story)[-1] == (TASK, BranchFailed(3, ASKED_JOB, "its job was cancelled"))
+
+
+def test_job_that_nobody_waits_for_any_more_needs_no_force() -> None:
+    """The task that waited has ended, so nobody is failed by a cancel."""
+    story = g.job_nobody_waits_for_any_more()
+    story.do(inputs.CancelJob(ASKED_JOB))
+    assert the_job(story).cancel_asked
+
+
 # Both
 
 
