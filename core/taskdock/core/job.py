@@ -24,7 +24,7 @@ from taskdock.core.inputs import Failed, FailureClass, JobEnded
 from taskdock.core.intents import Intent, RunRepoJob
 from taskdock.core.job_record import JobErrorKind, JobFailure, JobKind, JobResult, JobStatus
 from taskdock.core.machine import NEW, Row, build, guard, order
-from taskdock.core.repo import Repo
+from taskdock.core.repo import Repo, Waiting
 from taskdock.core.step import Step
 
 QUEUED, RUNNING, COMPLETED, ERROR, CANCELLED = (status.value for status in JobStatus)
@@ -79,6 +79,8 @@ class Job:
     undo_of: str | None = None
     """The job whose changes are put back."""
     requested_by: str | None = None
+    waiting: tuple[Waiting, ...] = ()
+    """The tasks that are told how it ends."""
     at: str = NEW
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -26,6 +26,15 @@ UNDOABLE_MAX = 50
 
 def request(draft: Draft, command: inputs.RequestJob) -> str | None:
     """Queue a job, or join an equal one that still waits."""
+    if joined(draft, command) is not None:
+        return "an equal job is queued"
+    _check_undo(draft.get(Repo, draft.slice.boundary), command)
+    queue(draft, command)
+    return None
+
+
+def queue(draft: Draft, command: inputs.RequestJob) -> Job:
+    """Queue a job behind those that are there."""
     repo = draft.get(Repo, draft.slice.boundary)
     job = Job(
         id=command.job_id,
@@ -41,13 +50,10 @@ def request(draft: Draft, command: inputs.RequestJob) -> str | None:
         undo_of=command.undo_of,
         requested_by=command.requested_by,
     )
-    if joined(draft, command) is not None:
-        return "an equal job is queued"
-    _check_undo(repo, command)
     draft.put(job)
     draft.put(evolve(repo, jobs_asked=job.number, updated_at=draft.now))
     must_fire(MACHINE, JobCursor(draft, job.id), "request")
-    return None
+    return draft.get(Job, job.id)
 
 
 def joined(draft: Draft, command: inputs.RequestJob) -> Job | None:
@@ -67,7 +73,7 @@ def _check_undo(repo: Repo, command: inputs.RequestJob) -> None:
 
 
 def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
-    """End a job; asking again while it ends changes nothing, Conflict once it is over."""
+    """End a job; asking again while it ends changes nothing. Conflict once it is over, and without force while tasks wait."""
     job = draft.find(Job, command.job_id)
     if job is None:
         raise Conflict(
@@ -77,6 +83,13 @@ def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
         )
     if job.cancel_asked:
         return "it was asked to end already"
+    if job.waiting and not command.force:
+        who = ", ".join(waiting.task_id for waiting in job.waiting)
+        raise Conflict(
+            f"The job {job.id!r} is waited for by {who}: cancel it with force, and they fail, or end them first.",
+            status=job.status.value,
+            record_id=job.id,
+        )
     must_fire(MACHINE, JobCursor(draft, job.id), "cancel")
     return None
 

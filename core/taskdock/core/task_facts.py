@@ -124,9 +124,31 @@ def repo_failed(draft: Draft, fact: inputs.RepoFailed) -> str | None:
     return _repo_answer(draft, "repo_failed", fact.ask, failed)
 
 
-def _repo_answer(draft: Draft, trigger: str, ask: int, failed: Failed | None) -> str | None:
+def branch_awaited(draft: Draft, fact: inputs.BranchAwaited) -> str | None:
+    """A job of the repo registers the task's branch."""
+    step = the_task(draft).step
+    if step is not None and step.job_id == fact.job_id:
+        return "the job is known already"
+    return _repo_answer(draft, "branch_awaited", fact.ask, None, fact)
+
+
+def branch_ready(draft: Draft, fact: inputs.BranchReady) -> str | None:
+    """The task's branch is there."""
+    return _repo_answer(draft, "branch_ready", fact.ask, None, fact)
+
+
+def branch_failed(draft: Draft, fact: inputs.BranchFailed) -> str | None:
+    """The job that was to register the task's branch has ended without it."""
+    reason = f"The branch {the_task(draft).branch!r} cannot be worked on: {fact.reason} ({fact.job_id})"
+    failed = Failed(FailureClass.PERMANENT, reason, log_tail=fact.log_tail)
+    return _repo_answer(draft, "branch_failed", fact.ask, failed, fact)
+
+
+def _repo_answer(
+    draft: Draft, trigger: str, ask: int, failed: Failed | None, fact: object = None
+) -> str | None:
     task = the_task(draft)
     if task.ask != ask:
         return "it answers an older question"
-    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, failed=failed), trigger)
+    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, input_=fact, failed=failed), trigger)
     return None if fired is Fired.MOVED else "the task does not wait for its repo"

@@ -12,7 +12,6 @@ from attrs import evolve
 from taskdock.core.change import BranchHold, Place
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import (
-    AwaitReady,
     NameEnsured,
     Observed,
     SandboxLost,
@@ -35,12 +34,11 @@ from taskdock.core.intents import (
     ObserveSandbox,
     SendPrompt,
     StopSandbox,
-    Tell,
     Wake,
 )
 from taskdock.core.machine import order
 from taskdock.core.step import Failure, Step, Tries
-from taskdock.core.task_notes import TaskNotes
+from taskdock.core.task_asks import TaskAsks, is_for_others
 from taskdock.core.task_record import QUEUED, STEPS
 from taskdock.core.task_retry import on_retry
 
@@ -55,7 +53,7 @@ def _outlasts(not_before: datetime | None, deadline_at: datetime | None) -> bool
     return not_before is not None and deadline_at is not None and not_before >= deadline_at
 
 
-class TaskCursor(TaskNotes):
+class TaskCursor(TaskAsks):
     """Guards and orders of the table, on the task of one draft."""
 
     @property
@@ -102,11 +100,6 @@ class TaskCursor(TaskNotes):
         return tries if tries is not None and tries.kind == kind.__name__ else None
 
     # Orders: what a row takes over
-
-    @order
-    def take_repo(self) -> None:
-        """The repo is ready."""
-        self._put(repo_is_ready=True)
 
     @order
     def take_name(self) -> None:
@@ -190,8 +183,10 @@ class TaskCursor(TaskNotes):
         """
         for intent in list(self._draft.open.values()):
             is_running_turn = isinstance(intent.body, SendPrompt) and intent.started
-            if not is_running_turn and not isinstance(intent.body, CancelTurn | CloseSession):
+            is_end = isinstance(intent.body, CancelTurn | CloseSession)
+            if not is_running_turn and not is_end and not is_for_others(intent):
                 self._draft.cancel(intent)
+        self.stop_waiting()
 
     @order
     def drop_step(self) -> None:
@@ -248,15 +243,6 @@ class TaskCursor(TaskNotes):
     # Orders: what a state entered asks for
 
     @order
-    def await_repo(self) -> None:
-        """Ask the repo to say when it is ready; the number tells its answer from one to an older question."""
-        ask = self._draft.next_run
-        self._draft.order(Tell(self.task.repo_id, AwaitReady(self.task.id, ask)), Place(f"ask:{ask}", "tell"))
-        step = self.task.step
-        assert step is not None
-        self._put(ask=ask, step=evolve(step, waits_for=f"clone of {self.task.repo_id}"))
-
-    @order
     def ensure_name(self) -> None:
         """Order the naming; what the user gave, or what was settled before, is handed on."""
         task = self.task
@@ -269,6 +255,7 @@ class TaskCursor(TaskNotes):
             base=task.base,
             attempt=task.step.attempt if task.step else 1,
             is_kept=task.is_named,
+            is_there=task.on_branch,
         )
         self._ensure(body, Place("name", "naming"))
 
@@ -370,7 +357,8 @@ class TaskCursor(TaskNotes):
 
     def _take_back_all(self) -> None:
         for intent in list(self._draft.open.values()):
-            self._draft.cancel(intent)
+            if not is_for_others(intent):
+                self._draft.cancel(intent)
 
     @order
     def fail(self) -> None:

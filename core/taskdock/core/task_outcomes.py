@@ -182,11 +182,10 @@ def _tell(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> None:
     """A question that cannot be asked at all is answered by that."""
     assert isinstance(intent.body, intents.Tell)
     task = the_task(draft)
-    if (
-        isinstance(outcome, Failed)
-        and not draft.order_again(intent, outcome)
-        and intent.body.input.ask == task.ask
-    ):
+    if not isinstance(outcome, Failed) or draft.order_again(intent, outcome):
+        return
+    said = intent.body.input
+    if isinstance(said, inputs.AwaitReady | inputs.AwaitBranch) and said.ask == task.ask:
         fire(tasks.MACHINE, TaskCursor(draft, task.id, intent=intent, failed=outcome), "repo_failed")
 
 

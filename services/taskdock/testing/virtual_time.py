@@ -56,7 +56,9 @@ class TimeStands(RuntimeError):
     """So much happened without any time passing that it will go on like this for ever."""
 
     def __init__(self, turns: int, seconds: float) -> None:
-        super().__init__(f"time stands still at {seconds:g} s: something went on for {turns} turns in no time")
+        super().__init__(
+            f"time stands still at {seconds:g} s: something went on for {turns} turns in no time"
+        )
 
 
 def run(

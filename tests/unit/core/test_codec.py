@@ -12,7 +12,17 @@ from taskdock.core.change import Record
 from taskdock.core.codec import VERSION, decode, decode_body, encode, encode_body
 from taskdock.core.errors import SchemaMismatch
 from taskdock.core.history import HistoryEvent
-from taskdock.core.inputs import AwaitReady, RepoFailed, RepoReady, TellInput
+from taskdock.core.inputs import (
+    AwaitBranch,
+    AwaitReady,
+    BranchAwaited,
+    BranchFailed,
+    BranchReady,
+    NoLongerWaits,
+    RepoFailed,
+    RepoReady,
+    TellInput,
+)
 from taskdock.core.intents import Body, Intent, Tell, Wake
 from taskdock.core.job import Job
 from taskdock.core.message import Message, MessageText
@@ -158,8 +168,13 @@ def test_whole_number_may_stand_for_one_that_is_not(stored: object, read: float 
 
 
 @pytest.mark.parametrize(
-    "answer", [AwaitReady("task-1", 3), RepoReady(3), RepoFailed(3, "no", None), RepoFailed(3, "no", "x")]
-)
+    "answer",
+    [
+        AwaitReady("task-1", 3), RepoReady(3), RepoFailed(3, "no", None), RepoFailed(3, "no", "x"),
+        AwaitBranch("task-1", 3, "theirs"), NoLongerWaits("task-1", 3), BranchAwaited(3, "job-1"),
+        BranchReady(3, "job-1", "c7"), BranchReady(3, "job-1", None), BranchFailed(3, "job-1", "no"),
+    ],
+)  # fmt: skip
 def test_told_input_is_tagged(answer: TellInput) -> None:
     """What one boundary tells another is read back as the same kind of input, though two have the same fields."""
     body = Tell("repo-1", answer)

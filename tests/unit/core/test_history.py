@@ -8,6 +8,7 @@ import pytest
 from taskdock.core.history import HistoryEvent, HistoryKind, Json
 from taskdock.core.inputs import (
     AnswerPermission,
+    BranchReady,
     CloseTab,
     EditMessage,
     Input,
@@ -85,6 +86,8 @@ AGAIN = object()
 
 EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, object]]] = [
     (K.TASK_CREATED, g.no_task, a_create(), None, {"repo": "repo-1", "provider": "local", "agent": "demo"}),
+    (K.TASK_ATTACHED, g.attaching_by_job, BranchReady(1, JOB, "c7"), None,
+     {"branch": "theirs", "head": "c7", "job": JOB}),
     (K.TASK_PROVISION_QUEUED, g.no_task, a_create(), None, {}),
     (K.TASK_STEP_STARTED, g.queued, done(EnsureName, NameEnsured("T", "b", "main")), None, {"step": CREATING}),
     (K.TASK_STEP_STARTED, g.idle, SandboxLost(BOX, "it was deleted"), None,
@@ -193,7 +196,7 @@ def test_every_kind_is_said() -> None:
 def test_kinds_are_stable() -> None:
     """The names are a contract with clients: one that is gone or renamed breaks them."""
     assert [kind.value for kind in HistoryKind] == [
-        "task.created", "task.provision_queued", "task.step_started", "task.step_failed", "task.named",
+        "task.created", "task.attached", "task.provision_queued", "task.step_started", "task.step_failed", "task.named",
         "task.running", "task.failed", "task.retried", "task.stopped", "task.resumed", "task.archived",
         "task.unarchived", "task.killed", "task.renamed",
         "sandbox.created", "sandbox.adopted", "sandbox.lost", "sandbox.released", "sandbox.reaped",

@@ -41,9 +41,7 @@ class Recovery:
 
     async def ask(self) -> None:
         """Retry, stop, resume, archive, unarchive, kill, and a job of each repo; each has to come to its end."""
-        for repo in [record for record, _ in self.world.outside.data.of(Repo)]:
-            if repo.at == READY:
-                await self._sync(repo)
+        await self._sync_repos()
         for task in self._tasks():
             if task.at == at.KILLED:
                 continue
@@ -64,6 +62,11 @@ class Recovery:
         if self.world.outside.boxes.by_ref:
             left = [ref.name for ref in self.world.outside.boxes.by_ref]
             self.world.outside.nature.broken(1, f"every task is killed, and there is {left}")
+
+    async def _sync_repos(self) -> None:
+        for repo in [record for record, _ in self.world.outside.data.of(Repo)]:
+            if repo.at == READY:
+                await self._sync(repo)
 
     async def _sync(self, repo: Repo) -> None:
         """A job that nothing is in the way of is done."""
