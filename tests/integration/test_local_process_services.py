@@ -155,7 +155,7 @@ async def test_service_that_no_longer_answers_is_started_anew(
     with pytest.raises(Transient, match="silent"):
         await adapter.ensure_service(spec.ref, hasty)
     assert not processes(tmp_path, spec.ref.name)
-    assert (await adapter.ensure_service(spec.ref, hasty)).incarnation != first.incarnation
+    assert (await adapter.ensure_service(spec.ref, service())).incarnation != first.incarnation
 
 
 async def test_service_replaced_while_it_is_asked_is_not_confirmed(

@@ -73,7 +73,7 @@ class _OneLine(logging.Formatter):
 def _place(error: BaseException | None) -> str:
     """Where it came from: the call that left Taskdock, or the last one in it, and where it was raised if that is deeper."""
     ours = called = last = None
-    for frame, line in traceback.walk_tb(error and error.__traceback__):
+    for frame, line in traceback.walk_tb(error.__traceback__ if error else None):
         module = frame.f_globals.get("__name__", "").partition(".")[0]
         last = (frame, line)
         if module == "taskdock":
