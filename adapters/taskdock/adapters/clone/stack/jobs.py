@@ -75,6 +75,7 @@ class GitStackJobs:
         """Put the clone in order and tell what was changed; see `StackJobs.settle`."""
         _, tool = await self._find()
         async with self._open(order, _Silent(), tool) as run:
+            await snapshot.take_over(run)
             return await self._end(run, None)
 
     async def _find(self) -> tuple[StackTool, GitSpice | None]:

@@ -47,9 +47,16 @@ async def now(clone: Clone) -> Snapshot:
 
 async def take(run: JobRun) -> None:
     """Take the snapshot before the job; a later attempt keeps it, but for what collected work has moved since."""
+    if await read(run.clone, run.order.job_id, BEFORE) is None:
+        await write(run.clone, run.order.job_id, BEFORE, await now(run.clone))
+    else:
+        await take_over(run)
+
+
+async def take_over(run: JobRun) -> None:
+    """Take into the snapshot what collected work moved while the job did not hold the clone: that is none of its doing."""
     before = await read(run.clone, run.order.job_id, BEFORE)
     if before is None:
-        await write(run.clone, run.order.job_id, BEFORE, await now(run.clone))
         return
     heads = await run.heads()
     moved = [name for name, head in heads.items() if before.heads.get(name) != head]

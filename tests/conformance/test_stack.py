@@ -1,0 +1,34 @@
+"""Every adapter of repo jobs of ours keeps every promise of the stack port, and the checks find those that do not."""
+
+from pathlib import Path
+
+import pytest
+
+from plain_stack import PlainStackJobs
+from stack_fixture import GIT_SPICE, require_git_spice
+from taskdock.adapters.clone.git import GitClones
+from taskdock.adapters.clone.stack.jobs import GitStackJobs
+from taskdock.testing.conformance.stack import STACK_CHECKS, StackCheck, StackUnderTest
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("check", STACK_CHECKS, ids=lambda check: check.__name__)
+async def test_git_spice(check: StackCheck, tmp_path: Path) -> None:
+    """The jobs that the real git-spice carries out keep the promise."""
+    require_git_spice()
+
+    def jobs() -> GitStackJobs:
+        return GitStackJobs(GitClones(tmp_path / "clones"), tool_path=GIT_SPICE)
+
+    await check(StackUnderTest(jobs(), jobs, GitClones(tmp_path / "clones"), tmp_path))
+
+
+@pytest.mark.parametrize("check", STACK_CHECKS, ids=lambda check: check.__name__)
+async def test_plain_git(check: StackCheck, tmp_path: Path) -> None:
+    """The fake, which moves branches with plain git, keeps the promise."""
+
+    def jobs() -> PlainStackJobs:
+        return PlainStackJobs(GitClones(tmp_path / "clones"))
+
+    await check(StackUnderTest(jobs(), jobs, GitClones(tmp_path / "clones"), tmp_path))
