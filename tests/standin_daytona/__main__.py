@@ -75,7 +75,9 @@ async def serve(folder: Path, key: str) -> None:
     app = web.Application(client_max_size=_BODY_BYTES_MAX)
     app["service"] = service
     app.add_routes([*Control(service).routes(), *Toolbox(service).routes(), *Preview(service).routes()])
-    app.add_routes([web.post("/_standin/faults", faults), web.get("/_standin", seen), web.post("/_standin/act", act)])
+    app.add_routes(
+        [web.post("/_standin/faults", faults), web.get("/_standin", seen), web.post("/_standin/act", act)]
+    )
     # A client that hangs up is noticed, since the agents behind a preview are ended by that; operations are shielded.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
     await runner.setup()

@@ -12,6 +12,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ class Refusal(Exception):
         self.status, self.message = status, message
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @mutable(eq=False)
 class Box:
     """One sandbox."""
@@ -40,10 +45,12 @@ class Box:
     base_url: str
     key_id: str = field(factory=lambda: str(uuid.uuid4()), init=False)
     name: str = field(init=False)
+    given_name: str = field(init=False)
+    """The name that it was made under."""
     state: str = field(default="creating", init=False)
     desired: str = field(default="started", init=False)
     error: str | None = field(default=None, init=False)
-    created_at: str = field(factory=lambda: _now(), init=False)
+    created_at: str = field(factory=_now, init=False)
     token: str = field(factory=lambda: secrets.token_hex(12), init=False)
     signed: dict[str, tuple[int, float]] = field(factory=dict, init=False)
     released: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -54,8 +61,6 @@ class Box:
         self.given_name = self.name
         env = {str(key): str(value) for key, value in (self.asked.get("env") or {}).items()}
         self.jail = Jail(self.folder, self.root / "run" / self.key_id[:8], env)
-
-    given_name: str = field(default="", init=False)
 
     @property
     def folder(self) -> Path:
@@ -129,13 +134,13 @@ class Boxes:
         self.created += 1
         return box
 
-    async def bring_up(self, box: Box, seconds: float = 0.0, *, fails: bool = False, is_stuck: bool = False) -> None:
+    async def bring_up(
+        self, box: Box, seconds: float = 0.0, *, fails: bool = False, is_stuck: bool = False
+    ) -> None:
         """Start a box that is on its way. Shielded: nobody who hangs up stops it."""
         if is_stuck:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(box.released.wait(), seconds)
-            except TimeoutError:
-                pass
         else:
             await asyncio.sleep(seconds)
         if fails:
@@ -168,7 +173,7 @@ class Boxes:
             box.state, box.desired = "starting", "started"
             self._later(self.bring_up(box))
 
-    def list(self, labels: Mapping[str, str], lag_seconds: float) -> "list[dict[str, Any]]":
+    def shown(self, labels: Mapping[str, str], lag_seconds: float) -> list[dict[str, Any]]:
         """As a search index has it: as it was a while ago."""
         now = time.monotonic()
         self._index = [one for one in self._index if now - one[0] < 60]
@@ -185,15 +190,22 @@ class Boxes:
         """Note how things are now, for a list that lags."""
         self._index.append((time.monotonic(), {box.key_id: box.listed() for box in self.all.values()}))
 
-    def files(self, name: str) -> "list[str]":
+    def files(self, name: str) -> list[str]:
         """What lies on the disk of boxes that were made under this name."""
         found = [*(self.root / "boxes").glob(f"{name}~*")]
-        found += [box.jail.run for box in self.all.values() if box.given_name == name and box.jail.run.exists()]
+        found += [
+            box.jail.run for box in self.all.values() if box.given_name == name and box.jail.run.exists()
+        ]
         return [str(path.relative_to(self.root)) for path in found]
 
-    def processes(self, name: str) -> "list[str]":
+    def processes(self, name: str) -> list[str]:
         """The command lines of all that runs in boxes of this name."""
-        return [line for box in self.all.values() if box.given_name == name for line in box.jail.processes().values()]
+        return [
+            line
+            for box in self.all.values()
+            if box.given_name == name
+            for line in box.jail.processes().values()
+        ]
 
     async def close(self) -> None:
         """End all of them."""
@@ -223,7 +235,3 @@ def _remove(path: Path) -> None:
     subprocess.run(["chmod", "-R", "u+rwx", str(path)], check=False, capture_output=True)
     subprocess.run(["rm", "-rf", str(path)], check=False, capture_output=True)
     shutil.rmtree(path, ignore_errors=True)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

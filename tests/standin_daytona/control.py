@@ -31,7 +31,7 @@ class Control:
         one = "/api/sandbox/{sandbox}"
         wanted = [
             ("POST", "/api/sandbox", "create", self.create),
-            ("GET", "/api/sandbox", "list", self.list),
+            ("GET", "/api/sandbox", "list", self.page),
             ("GET", one, "get", self.get),
             ("DELETE", one, "delete", self.delete),
             ("POST", f"{one}/start", "start", self.start),
@@ -40,7 +40,9 @@ class Control:
             ("GET", f"{one}/ports/{{port}}/preview-url", "preview", self.preview),
             ("GET", f"{one}/ports/{{port}}/signed-preview-url", "signed-preview", self.signed_preview),
         ]
-        return [web.route(method, path, self.service.operation(op, work)) for method, path, op, work in wanted]
+        return [
+            web.route(method, path, self.service.operation(op, work)) for method, path, op, work in wanted
+        ]
 
     async def create(self, request: web.Request) -> web.Response:
         """Make one, and wait a while for its start."""
@@ -62,10 +64,10 @@ class Control:
             raise Refusal(400, f"Sandbox failed to start: {box.error}")
         return web.json_response(told)
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def page(self, request: web.Request) -> web.Response:
         """A page of those that carry the labels, as they were a while ago."""
         labels = json.loads(request.query.get("labels", "{}"))
-        found = self.service.boxes.list(labels, self.service.faults.list_lag_seconds)
+        found = self.service.boxes.shown(labels, self.service.faults.list_lag_seconds)
         begin, size = int(request.query.get("cursor", "0")), int(request.query.get("limit", str(_PAGE)))
         rest = found[begin + size :]
         return web.json_response(

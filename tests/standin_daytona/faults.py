@@ -79,6 +79,8 @@ class Faults:
         if kind == "busy":
             return Fault(op, "refuse", status=409, message="Sandbox state change in progress")
         if kind == "limited":
-            return Fault(op, "refuse", status=429, headers={"Retry-After-anonymous": "1"}, message="Too many requests")
+            return Fault(
+                op, "refuse", status=429, headers={"Retry-After-anonymous": "1"}, message="Too many requests"
+            )
         seconds = self.dice.uniform(0.1, 2.0) if kind in ("slow", "late") else 0.0
         return Fault(op, kind, seconds=seconds, status=self.dice.choice([500, 502, 503, 504]))

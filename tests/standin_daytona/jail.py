@@ -32,7 +32,18 @@ def has_bubblewrap() -> bool:
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         return False
-    argv = [bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    argv = [
+        bwrap,
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-net",
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+        "true",
+    ]
     return subprocess.run(argv, check=False, capture_output=True).returncode == 0
 
 
@@ -61,7 +72,11 @@ class Jail:
         argv, env = self._bubblewrapped() if has_bubblewrap() else self._plain()
         # Its own limit of files is not ours to lower; its parent's death is its own, so nothing outlives the stand-in.
         self._process = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, env=env, start_new_session=True
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            env=env,
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         said = await asyncio.wait_for(self._process.stdout.readline(), _START_SECONDS)
@@ -81,7 +96,7 @@ class Jail:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await self._process.wait()
-        while self.processes():
+        while self.processes():  # noqa: ASYNC110 - only asking tells
             await asyncio.sleep(0.005)
         if self._space is not None:
             os.close(self._space)
@@ -104,7 +119,13 @@ class Jail:
                     is_ours = mark in Path(f"/proc/{entry}/environ").read_bytes() and not has_bubblewrap()
                 state = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[0]
                 if is_ours and state not in "ZX":
-                    yield int(entry), Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    yield (
+                        int(entry),
+                        Path(f"/proc/{entry}/cmdline")
+                        .read_bytes()
+                        .replace(b"\0", b" ")
+                        .decode(errors="replace"),
+                    )
 
     def _bubblewrapped(self) -> tuple[list[str], dict[str, str]]:
         python = Path(sys.base_prefix).resolve()

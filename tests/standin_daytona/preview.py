@@ -13,6 +13,7 @@ import time
 import aiohttp
 from aiohttp import web
 from attrs import frozen
+from yarl import URL
 
 from standin_daytona.boxes import Box, Refusal
 from standin_daytona.service import Service
@@ -30,7 +31,8 @@ class Preview:
 
     def routes(self) -> list[web.RouteDef]:
         """Everything below a port."""
-        return [web.route("*", "/preview/{place}/{rest:.*}", self.pass_on)]
+        places = ("/preview/{place}", "/preview/{place}/{rest:.*}")
+        return [web.route("*", place, self.pass_on) for place in places]
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
         """Pass one request on, and its answer back as it comes."""
@@ -44,18 +46,24 @@ class Preview:
             return web.Response(status=502, text=refusal.message)
         connector = aiohttp.UnixConnector(str(box.jail.run / f"port-{number}.sock"))
         timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
+        async with aiohttp.ClientSession(
+            connector=connector, timeout=timeout, auto_decompress=False
+        ) as session:
             return await self._through(request, session)
 
     async def _through(self, request: web.Request, session: aiohttp.ClientSession) -> web.StreamResponse:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP}
-        url = f"http://127.0.0.1/{request.match_info['rest']}"
+        url = f"http://127.0.0.1/{request.match_info.get('rest', '')}"
         if request.query_string:
             url += f"?{request.query_string}"
         body = await request.read()
         try:
             async with session.request(
-                request.method, aiohttp.client.URL(url, encoded=True), headers=headers, data=body or None, allow_redirects=False
+                request.method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body or None,
+                allow_redirects=False,
             ) as upstream:
                 shown = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP}
                 response = web.StreamResponse(status=upstream.status, headers=shown)

@@ -82,7 +82,9 @@ class Referee:
 
     def _operation(self, exchange: Exchange) -> Operation | None:
         found = [
-            one for one in self.operations if one.method == exchange.method and one.pattern.fullmatch(exchange.path)
+            one
+            for one in self.operations
+            if one.method == exchange.method and one.pattern.fullmatch(exchange.path)
         ]
         # A path without parameters wins over one with them: /sandbox/paginated is no sandbox of that name.
         return min(found, key=lambda one: one.path.count("{"), default=None)
@@ -92,11 +94,11 @@ class Referee:
             yield f"the query parameter {name} is not declared"
         if operation.body is not None and exchange.asked is not None:
             yield from _fits(operation.client, operation.body, exchange.asked, "request")
-        if exchange.status >= 400:  # noqa: PLR2004
+        if exchange.status >= 400:
             if not isinstance(exchange.answered, dict) or not exchange.answered.keys() >= _ERROR_KEYS:
                 yield "an error without statusCode and message"
             return
-        declared = {code for code in operation.answers if code < 400}  # noqa: PLR2004
+        declared = {code for code in operation.answers if code < 400}
         if exchange.status not in declared:
             yield f"this status is not declared, only {sorted(declared)}"
             return
@@ -105,7 +107,7 @@ class Referee:
             yield from _fits(operation.client, model, exchange.answered, "answer")
 
 
-def _fits(client: str, model: str, value: Any, which: str) -> Iterable[str]:
+def _fits(client: str, model: str, value: Any, which: str) -> Iterable[str]:  # noqa: ANN401 - JSON
     """What of a value does not fit the model: wrong types, missing and undeclared fields, unknown words."""
     listed = re.fullmatch(r"List\[(\w+)\]", model)
     if listed is not None:
@@ -120,15 +122,26 @@ def _fits(client: str, model: str, value: Any, which: str) -> Iterable[str]:
     kind = getattr(importlib.import_module(client), model, None)
     if kind is None or not issubclass(kind, BaseModel):
         return
+    for name in _lacking(kind, value):
+        yield f"the {which}'s {model} lacks {name}"
     try:
-        read = kind.from_dict(value)  # type: ignore[attr-defined] # every generated model has it
+        read = kind.from_dict(value)
     except (ValidationError, TypeError, ValueError, AttributeError) as error:
         yield f"the {which} is no {model}: {' '.join(str(error).split())[:300]}"
         return
     yield from _odd(read, f"the {which}'s {model}")
 
 
-def _odd(value: Any, where: str) -> Iterable[str]:
+def _lacking(kind: type[BaseModel], value: Any) -> Iterable[str]:  # noqa: ANN401 - JSON
+    """Required fields that are not there: the client reads one that may be null as null."""
+    if isinstance(value, dict):
+        for name, one in kind.model_fields.items():
+            key = one.serialization_alias or name
+            if one.is_required() and key not in value:
+                yield key
+
+
+def _odd(value: Any, where: str) -> Iterable[str]:  # noqa: ANN401 - whatever a model holds
     """What the tolerant reading of the client let through."""
     if isinstance(value, Enum) and value.name == _UNKNOWN:
         yield f"{where} is a word that the client does not know"

@@ -79,7 +79,7 @@ class Service:
     def _after(
         self, request: web.Request, response: web.StreamResponse, fault: Fault | None
     ) -> web.StreamResponse:
-        if fault is None or response.status >= 400:  # noqa: PLR2004
+        if fault is None or response.status >= 400:
             return response
         if fault.kind == "drop-after":
             return _hung_up(request)
@@ -109,7 +109,13 @@ class Service:
         answered = json.loads(response.body) if is_json and response.body else None  # type: ignore[arg-type]
         self.referee.check(
             Exchange(
-                request.method, request.path, dict(request.query), asked, response.status, answered, is_json=is_json
+                request.method,
+                request.path,
+                dict(request.query),
+                asked,
+                response.status,
+                answered,
+                is_json=is_json,
             )
         )
 

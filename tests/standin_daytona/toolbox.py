@@ -84,7 +84,9 @@ class Toolbox:
             ("POST", f"{base}/files/bulk-upload", "upload", self.upload),
             ("POST", f"{base}/files/bulk-download", "bulk-download", self.bulk_download),
         ]
-        return [web.route(method, path, self.service.operation(op, work)) for method, path, op, work in wanted]
+        return [
+            web.route(method, path, self.service.operation(op, work)) for method, path, op, work in wanted
+        ]
 
     async def execute(self, request: web.Request) -> web.Response:
         """Run a shell command to its end."""
@@ -108,7 +110,9 @@ class Toolbox:
         """A session with its commands."""
         session = request.match_info["session"]
         told = await self._daemon(request).ask("session_show", session=session)
-        commands = [{key: value for key, value in one.items() if value is not None} for one in told["commands"]]
+        commands = [
+            {key: value for key, value in one.items() if value is not None} for one in told["commands"]
+        ]
         return web.json_response({"sessionId": session, "commands": commands})
 
     async def session_end(self, request: web.Request) -> web.Response:
@@ -135,7 +139,9 @@ class Toolbox:
 
     async def home(self, request: web.Request) -> web.Response:
         """Where the home is."""
-        told = await self._daemon(request).ask("execute", command="printf %s \"$HOME\"", cwd=None, envs=None, timeout=10)
+        told = await self._daemon(request).ask(
+            "execute", command='printf %s "$HOME"', cwd=None, envs=None, timeout=10
+        )
         return web.json_response({"dir": told["result"]})
 
     async def files(self, request: web.Request) -> web.Response:
@@ -175,7 +181,8 @@ class Toolbox:
 
     async def upload(self, request: web.Request) -> web.Response:
         """Files, each after the path where it goes."""
-        daemon, paths, done = self._daemon(request), {}, []
+        daemon = self._daemon(request)
+        paths: dict[str, str] = {}
         async for part in await request.multipart():
             assert isinstance(part, BodyPartReader) and part.name is not None
             number, _, what = part.name.partition("].")
@@ -193,8 +200,7 @@ class Toolbox:
                 raise Refusal(502, "the sandbox's daemon has gone") from None
             finally:
                 writer.close()
-            done.append(paths[number])
-        return web.json_response({"files": [{"path": path, "status": 200} for path in done]} if False else {})
+        return web.json_response({})
 
     async def _content(self, request: web.Request, path: str) -> bytes:
         reader, writer = await self._daemon(request).begin("read", path=path)

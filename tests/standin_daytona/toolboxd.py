@@ -76,7 +76,9 @@ class Ask(socketserver.StreamRequestHandler):
         found = []
         for entry in os.scandir(path if path.startswith("/") else os.path.join(HOME, path)):
             about = entry.stat(follow_symlinks=False)
-            found.append({"name": entry.name, "isDir": entry.is_dir(), "size": about.st_size, "mode": about.st_mode})
+            found.append(
+                {"name": entry.name, "isDir": entry.is_dir(), "size": about.st_size, "mode": about.st_mode}
+            )
         return {"files": found}
 
     def do_session(self, session: str) -> dict[str, Any]:

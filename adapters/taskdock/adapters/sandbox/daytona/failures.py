@@ -41,7 +41,6 @@ _BY_STATUS: dict[int, type[PortError]] = {
     HTTPStatus.PAYMENT_REQUIRED: QuotaExceeded,
     HTTPStatus.NOT_FOUND: Missing,
     HTTPStatus.REQUEST_TIMEOUT: Transient,
-    HTTPStatus.CONFLICT: Transient,
     HTTPStatus.TOO_EARLY: Transient,
     HTTPStatus.TOO_MANY_REQUESTS: Transient,
 }
@@ -73,21 +72,23 @@ def refusal(response: httpx.Response, doing: str, *, changes: bool) -> PortError
     """What an answer means that is no success."""
     status, words = response.status_code, _words(response)
     reason = f"Daytona refused to {doing}: HTTP {status}{f', {words}' if words else ''}"
+    after = _retry_after(response)
     if response.is_redirect:
         return Permanent(f"Daytona sends elsewhere who asks it to {doing} (HTTP {status}): mend api_url")
+    kind = _kind(status, words)
+    if kind is OutcomeUnknown and (after is not None or not changes):
+        kind = Transient
+    return Transient(reason, retry_after_seconds=after) if kind is Transient else kind(reason)
+
+
+def _kind(status: int, words: str) -> type[PortError]:
     if status == HTTPStatus.CONFLICT or (status == HTTPStatus.BAD_REQUEST and _BUSY.search(words)):
-        return Busy(reason)
+        return Busy
     if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN) and _QUOTA.search(words):
-        return QuotaExceeded(reason)
+        return QuotaExceeded
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        after = _retry_after(response)
-        if changes and after is None:
-            return OutcomeUnknown(reason)
-        return Transient(reason, retry_after_seconds=after)
-    kind = _BY_STATUS.get(status, Permanent)
-    if kind is Transient:
-        return Transient(reason, retry_after_seconds=_retry_after(response))
-    return kind(reason)
+        return OutcomeUnknown
+    return _BY_STATUS.get(status, Permanent)
 
 
 def _words(response: httpx.Response) -> str:

@@ -12,7 +12,8 @@ Rule 4. A box that is being destroyed has lost its name. It is followed by its i
 """
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import anyio
@@ -144,15 +145,18 @@ class DaytonaSandboxes:
 
     async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
         """Start or adopt the server, and open the way to its port."""
-        return await services.ensure(await self._toolbox(ref), self._control, service)
+        with _asked_again():
+            return await services.ensure(await self._toolbox(ref), self._control, service)
 
     async def endpoint(self, ref: SandboxRef, service: str) -> Endpoint:
         """Where it answers now; the token of the way there is fresh."""
-        return await services.endpoint_of(await self._toolbox(ref), self._control, service)
+        with _asked_again():
+            return await services.endpoint_of(await self._toolbox(ref), self._control, service)
 
     async def stop_service(self, ref: SandboxRef, service: str) -> None:
         """SIGTERM, SIGKILL two seconds later to what is left, and wait."""
-        await services.stop(await self._toolbox(ref), service)
+        with _asked_again():
+            await services.stop(await self._toolbox(ref), service)
 
     async def exec(self, ref: SandboxRef, command: Exec) -> ExecResult:
         """Run a program without a shell; one that cannot be run at all is Permanent."""
@@ -160,15 +164,17 @@ class DaytonaSandboxes:
 
     async def put_files(self, ref: SandboxRef, files: Sequence[ProgramFile]) -> None:
         """Bring files below the home. Permanent for a path that leads out of it."""
-        await services.carry(await self._toolbox(ref), files)
+        with _asked_again():
+            await services.carry(await self._toolbox(ref), files)
 
     async def get_file(self, ref: SandboxRef, path: str) -> bytes:
         """Fetch a regular file of at most 512 MiB below the home."""
-        toolbox = await self._toolbox(ref)
-        told = await toolbox.call("get", {"path": path})
-        if "at" in told:
-            return await toolbox.download(str(told["at"]))
-        return base64.b64decode(told["content"])
+        with _asked_again():
+            toolbox = await self._toolbox(ref)
+            told = await toolbox.call("get", {"path": path})
+            if "at" in told:
+                return await toolbox.download(str(told["at"]))
+            return base64.b64decode(told["content"])
 
     async def _change(
         self,
@@ -177,24 +183,29 @@ class DaytonaSandboxes:
         request: Callable[[Box], Awaitable[None]],
         phases: Sequence[Phase],
     ) -> Observation:
-        """Ask for a change of the box while it is in one of the phases, until Daytona takes it."""
+        """Ask for a change of the box while it is in one of the phases, until Daytona takes it.
+
+        A refusal counts only when the box is still so at the next look: another call may just have done the same.
+        """
         self._own(ref)
         give_up_at = anyio.current_time() + self._config.busy_seconds
         pause = _PAUSE_SECONDS
+        refusal: PortError | None = None
         while True:
             box = await self._control.find(ref.name)
             if box is not None and box.own_labels.get("owner") != owner:
                 raise Foreign(f"The sandbox {ref.name} belongs to somebody else.")
             if box is None or box.phase not in phases:
                 break
+            if refusal is not None and (not isinstance(refusal, Busy) or anyio.current_time() > give_up_at):
+                raise refusal
             try:
                 await request(box)
                 break
-            except Busy as error:
-                if anyio.current_time() + pause > give_up_at:
-                    raise
-                await anyio.sleep(error.retry_after_seconds or pause)
-                pause = min(pause * 1.5, _PAUSE_SECONDS_MAX)
+            except (Busy, Permanent) as error:
+                refusal = error
+            await anyio.sleep(getattr(refusal, "retry_after_seconds", None) or pause)
+            pause = min(pause * 1.5, _PAUSE_SECONDS_MAX)
         return await self.observe(ref)
 
     async def _leaving(self, ref: SandboxRef, found: Box | None) -> Box | None:
@@ -229,6 +240,15 @@ class DaytonaSandboxes:
         return Observation(
             ref, box.phase, read_at, reason=box.reason, labels=box.own_labels, created_at=box.created_at
         )
+
+
+@contextmanager
+def _asked_again() -> Iterator[None]:
+    """What is done inside may be done again without harm, so an unknown outcome is no more than a failure that may pass."""
+    try:
+        yield
+    except OutcomeUnknown as error:
+        raise Transient(error.reason, log_tail=error.log_tail) from error
 
 
 def _refuse_others(box: Box, spec: SandboxSpec) -> None:

@@ -7,13 +7,10 @@ Reads as: main.py -> these -> supervisor.py.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import contextlib
 import os
-import shutil
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from taskdock.adapters.sandbox.daytona.inside.files import (
     HOME,
@@ -28,6 +25,11 @@ from taskdock.adapters.sandbox.daytona.inside.files import (
 from taskdock.adapters.sandbox.daytona.inside.locks import ended
 from taskdock.adapters.sandbox.daytona.inside.supervisor import Job, environment, halt, launch
 
+TYPE_CHECKING = False  # not typing's: it takes as long to import as all the rest
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
 _RUNS = f"{STATE}/runs"
 _KEPT_SECONDS = 600.0
 
@@ -37,12 +39,12 @@ def run(request: Mapping[str, Any]) -> dict[str, Any]:
     _forget_old()
     folder = _folder(request)
     try:
-        os.makedirs(folder, mode=0o700)  # noqa: PTH103 - see main.py
+        os.makedirs(folder, mode=0o700)
     except FileExistsError:
         return wait(request)
-    os.makedirs(f"{HOME}/checkout", exist_ok=True)  # noqa: PTH103
-    with open(f"{folder}/stdin", "wb") as file:  # noqa: PTH123
-        file.write(base64.b64decode(request["stdin"]))
+    os.makedirs(f"{HOME}/checkout", exist_ok=True)
+    with open(f"{folder}/stdin", "wb") as file:
+        file.write(binascii.a2b_base64(request["stdin"]))
     mark = request["id"]
     job = Job(
         request["argv"],
@@ -77,7 +79,7 @@ def wait(request: Mapping[str, Any]) -> dict[str, Any]:
 def kill(request: Mapping[str, Any]) -> dict[str, Any]:
     """End a command and all it started; one that has not begun yet will not."""
     folder = _folder(request)
-    os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     halt(folder, request["id"])
     write(f"{folder}/result", {"how": "asked", "code": 137})
     return {}
@@ -90,8 +92,10 @@ def _folder(request: Mapping[str, Any]) -> str:
 def _forget_old() -> None:
     """Take away what nobody asks for any more."""
     with contextlib.suppress(OSError):
-        for name in os.listdir(_RUNS):  # noqa: PTH208
+        for name in os.listdir(_RUNS):
             with contextlib.suppress(OSError):
-                age = time.time() - os.stat(f"{_RUNS}/{name}/result").st_mtime  # noqa: PTH116
+                age = time.time() - os.stat(f"{_RUNS}/{name}/result").st_mtime
                 if age > _KEPT_SECONDS:
+                    import shutil
+
                     shutil.rmtree(f"{_RUNS}/{name}", ignore_errors=True)

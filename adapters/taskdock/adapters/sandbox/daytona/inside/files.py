@@ -7,17 +7,18 @@ Reads as: main.py, services.py -> this -> the file system of the box.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import contextlib
-import hashlib
 import json
 import os
-import secrets
 import stat
-from collections.abc import Iterator, Mapping
-from typing import IO, Any
 
-HOME = os.path.expanduser("~")  # noqa: PTH111 - see main.py
+TYPE_CHECKING = False  # not typing's: it takes as long to import as all the rest
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import IO, Any
+
+HOME = os.path.expanduser("~")
 STATE = f"{HOME}/.taskdock/provider"
 OUTPUT_BYTES_MAX = 1 << 20
 _INLINE_BYTES_MAX = 1 << 18
@@ -34,7 +35,7 @@ class Refused(Exception):
 
 def put(request: Mapping[str, Any]) -> dict[str, Any]:
     """Place files that were brought to `staged`. Asked for again after it was done, it finds them gone, and that is well."""
-    files = [file for file in request["files"] if os.path.exists(file["staged"])]  # noqa: PTH110 - see main.py
+    files = [file for file in request["files"] if os.path.exists(file["staged"])]
     for file in request["files"]:
         _split(file["path"])
     try:
@@ -43,7 +44,7 @@ def put(request: Mapping[str, Any]) -> dict[str, Any]:
     finally:
         for file in files:
             with contextlib.suppress(OSError):
-                os.unlink(file["staged"])  # noqa: PTH108
+                os.unlink(file["staged"])
     return {}
 
 
@@ -100,13 +101,13 @@ def opened(path: str, *, make: bool = False) -> Iterator[int]:
 
 def encoded(data: bytes) -> str:
     """Bytes as JSON takes them."""
-    return base64.b64encode(data).decode()
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def last(path: str, count: int) -> bytes:
     """The end of a file; nothing when there is none."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open(path, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - count))
             return file.read(count)
     except OSError:
@@ -115,16 +116,16 @@ def last(path: str, count: int) -> bytes:
 
 def write(path: str, value: Mapping[str, Any]) -> None:
     """Write a record of ours whole or not at all, for our eyes only."""
-    fresh = f"{path}.{secrets.token_hex(6)}"
+    fresh = f"{path}.{os.urandom(6).hex()}"
     with open(os.open(fresh, _NEW, 0o600), "w") as file:
         json.dump(value, file)
-    os.replace(fresh, path)  # noqa: PTH105
+    os.replace(fresh, path)
 
 
 def read(path: str) -> dict[str, Any] | None:
     """Read a record of ours; None when there is none."""
     try:
-        with open(path) as file:  # noqa: PTH123
+        with open(path) as file:
             record: dict[str, Any] = json.load(file)
             return record
     except FileNotFoundError:
@@ -135,10 +136,10 @@ def _place(file: Mapping[str, Any]) -> None:
     """Write it beside its place, then move it there."""
     head, name = _split(file["path"])
     with opened(head, make=True) as folder:
-        fresh = f".{name[:100]}.{secrets.token_hex(6)}"
+        fresh = f".{name[:100]}.{os.urandom(6).hex()}"
         target = os.open(fresh, _NEW, 0o600, dir_fd=folder)
         try:
-            with open(file["staged"], "rb") as source, open(target, "wb") as sink:  # noqa: PTH123
+            with open(file["staged"], "rb") as source, open(target, "wb") as sink:
                 while piece := source.read(_PIECE):
                     sink.write(piece)
                 os.fchmod(sink.fileno(), file["mode"])
@@ -167,6 +168,8 @@ def _step(part: str, folder: int, path: str) -> int:
 
 
 def _digest(file: IO[bytes]) -> str:
+    import hashlib
+
     digest = hashlib.sha256()
     while piece := file.read(_PIECE):
         digest.update(piece)

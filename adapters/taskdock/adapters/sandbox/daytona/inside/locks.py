@@ -12,7 +12,10 @@ import errno
 import fcntl
 import os
 import signal
-from collections.abc import Iterator
+
+TYPE_CHECKING = False  # not typing's: it takes as long to import as all the rest
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ALIVE = "alive"
 _GUARD_SECONDS = 60.0
@@ -26,7 +29,7 @@ class _Late(Exception):
 @contextlib.contextmanager
 def guarded(folder: str) -> Iterator[None]:
     """Hold the one lock of a server, so that two who start it start one."""
-    os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103 - see main.py
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     guard = os.open(f"{folder}/guard", _OPEN | os.O_CREAT, 0o600)
     try:
         try:

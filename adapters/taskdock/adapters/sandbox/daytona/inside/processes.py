@@ -22,7 +22,7 @@ def family(root: int, mark: str) -> set[int]:
     """Who descends from the process, and who carries the mark (`NAME=value`) in its environment; without us."""
     parents: dict[int, int] = {}
     marked: set[int] = set()
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - see main.py
+    for entry in os.listdir("/proc"):
         if entry.isdigit() and (seen := _seen(entry, mark.encode())) is not None:
             parents[int(entry)] = seen[0]
             if seen[1]:
@@ -60,14 +60,14 @@ def reap() -> dict[int, int]:
 def _seen(pid: str, mark: bytes) -> tuple[int, bool] | None:
     """The parent, and whether it carries the mark; None for one that has ended."""
     try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat") as file:
             columns = file.read().rpartition(")")[2].split()
     except OSError:
         return None
     if columns[0] in ("Z", "X"):
         return None
     try:
-        with open(f"/proc/{pid}/environ", "rb") as environment:  # noqa: PTH123
+        with open(f"/proc/{pid}/environ", "rb") as environment:
             return int(columns[1]), mark in environment.read().split(b"\0")
     except OSError:
         return int(columns[1]), False

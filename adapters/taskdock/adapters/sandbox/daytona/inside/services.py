@@ -8,16 +8,16 @@ Reads as: main.py -> these -> supervisor.py.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-import socket
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from taskdock.adapters.sandbox.daytona.inside.files import HOME, STATE, has, last, put, read, write
 from taskdock.adapters.sandbox.daytona.inside.locks import ended, guarded
 from taskdock.adapters.sandbox.daytona.inside.supervisor import Job, environment, halt, launch
+
+TYPE_CHECKING = False  # not typing's: it takes as long to import as all the rest
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _TAIL_BYTES = 4096
 _LOOK_SECONDS = 0.03
@@ -40,7 +40,7 @@ def settle(request: Mapping[str, Any]) -> dict[str, Any]:
         lacking = [
             number
             for number, file in enumerate(files)
-            if not (file["staged"] and os.path.exists(file["staged"])) and not has(file)  # noqa: PTH110
+            if not (file["staged"] and os.path.exists(file["staged"])) and not has(file)
         ]
         if lacking:
             return {"lacking": lacking}
@@ -105,8 +105,8 @@ def _start(folder: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Start it anew. It is written down first: after a crash in between it is found by its mark."""
     record = {
         "version": request["version"],
-        "incarnation": secrets.token_hex(16),
-        "token": secrets.token_hex(32),
+        "incarnation": os.urandom(16).hex(),
+        "token": os.urandom(32).hex(),
         "port": _free_port(),
         "is_up": False,
         "checkout": f"{HOME}/checkout",
@@ -116,9 +116,9 @@ def _start(folder: str, request: Mapping[str, Any]) -> dict[str, Any]:
     mark = str(record["incarnation"])
     argv = [_filled(part, record) for part in request["argv"]]
     job = Job(argv, ".", environment(added, mark), mark, None, is_service=True)
-    os.makedirs(f"{HOME}/checkout", exist_ok=True)  # noqa: PTH103 - see main.py
+    os.makedirs(f"{HOME}/checkout", exist_ok=True)
     write(f"{folder}/record", record)
-    os.makedirs(_start_of(folder, record), mode=0o700)  # noqa: PTH103
+    os.makedirs(_start_of(folder, record), mode=0o700)
     try:
         launch(_start_of(folder, record), job)
     except BaseException:
@@ -129,15 +129,19 @@ def _start(folder: str, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _forget(folder: str) -> None:
     """End what is written down, then its record."""
+    import shutil
+
     record = _record(folder)
     if record is not None:
         halt(_start_of(folder, record), record["incarnation"])
         shutil.rmtree(_start_of(folder, record), ignore_errors=True)
-        os.unlink(f"{folder}/record")  # noqa: PTH108
+        os.unlink(f"{folder}/record")
 
 
 def _answers(record: Mapping[str, Any], path: str) -> bool:
     """Whether our server answers there: one that does not know the token is somebody else's."""
+    import socket
+
     asked = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {record['token']}\r\n\r\n"
     try:
         with socket.create_connection(("127.0.0.1", record["port"]), timeout=_ANSWER_SECONDS) as connection:
@@ -157,6 +161,8 @@ def _filled(text: str, record: Mapping[str, Any]) -> str:
 
 def _free_port() -> int:
     """A port that is free now. Should another take it first, the server ends, and the next try has another one."""
+    import socket
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

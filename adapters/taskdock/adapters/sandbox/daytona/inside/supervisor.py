@@ -15,7 +15,6 @@ import fcntl
 import os
 import signal
 import time
-from typing import IO, TYPE_CHECKING, NamedTuple
 
 from taskdock.adapters.sandbox.daytona.inside.files import (
     HOME,
@@ -28,14 +27,18 @@ from taskdock.adapters.sandbox.daytona.inside.files import (
 from taskdock.adapters.sandbox.daytona.inside.locks import ALIVE, ended
 from taskdock.adapters.sandbox.daytona.inside.processes import end_family, family, reap
 
+TYPE_CHECKING = False  # not typing's: it takes as long to import as all the rest
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import IO
+
 
 MARK = "TASKDOCK_START"
 _END_SECONDS = 15.0
 _GRACE_SECONDS = 2.0
 _ASK_SECONDS = 0.5
 _PID_DIGITS_MAX = 20
+_STDERR = 2
 _TICK_SECONDS = 30.0
 _LOG_BYTES_MAX = 1 << 23
 _SUBREAPER = 36
@@ -43,15 +46,21 @@ _SIGNALS = frozenset({signal.SIGCHLD, signal.SIGTERM})
 _KILLED = 128 + signal.SIGKILL
 
 
-class Job(NamedTuple):
+class Job:
     """What to run. A server has no stdin, one log, no end of its time, and takes along what it started."""
 
-    argv: list[str]
-    cwd: str
-    env: dict[str, str]
-    mark: str
-    seconds: float | None
-    is_service: bool
+    def __init__(
+        self,
+        argv: list[str],
+        cwd: str,
+        env: dict[str, str],
+        mark: str,
+        seconds: float | None,
+        *,
+        is_service: bool,
+    ) -> None:
+        self.argv, self.cwd, self.env, self.mark = argv, cwd, env, mark
+        self.seconds, self.is_service = seconds, is_service
 
 
 def environment(added: Mapping[str, str], mark: str) -> dict[str, str]:
@@ -68,7 +77,7 @@ def launch(folder: str, job: Job) -> None:
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
-        _detach(folder, job, (alive, told, tell))
+        _detach(folder, job, alive, tell)
     os.close(tell)
     os.close(alive)
     os.waitpid(child, 0)
@@ -92,20 +101,24 @@ def halt(folder: str, mark: str) -> None:
     end_family(0, f"{MARK}={mark}")
 
 
-def _detach(folder: str, job: Job, descriptors: tuple[int, int, int]) -> None:
+def _detach(folder: str, job: Job, alive: int, tell: int) -> None:
     """Fork once more, so that the supervisor is nobody's child; never returns."""
     try:
         os.setsid()
         if os.fork() == 0:
-            os.close(descriptors[1])
-            _supervise(folder, job, descriptors[0], descriptors[2])
+            # A lock is held as long as anybody has its descriptor: that of a guard must not live on in here.
+            for name in os.listdir("/proc/self/fd"):
+                if int(name) > _STDERR and int(name) not in (alive, tell):
+                    with contextlib.suppress(OSError):
+                        os.close(int(name))
+            _supervise(folder, job, alive, tell)
     finally:
         os._exit(0)
 
 
 def _supervise(folder: str, job: Job, alive: int, tell: int) -> None:
     """Start the program, wait for its end, and end what is to end with it."""
-    import ctypes  # noqa: PLC0415 - most calls start nothing
+    import ctypes
 
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     null = os.open(os.devnull, os.O_RDWR)
@@ -131,7 +144,7 @@ def _supervise(folder: str, job: Job, alive: int, tell: int) -> None:
 
 def _begin(folder: str, job: Job) -> int:
     """Start the program itself, in a session of its own; its pid."""
-    import subprocess  # noqa: PLC0415 - as above
+    import subprocess
 
     def unblocked() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -142,12 +155,12 @@ def _begin(folder: str, job: Job) -> int:
         os.fchdir(stack.enter_context(opened(job.cwd)))
         given: IO[bytes] | int = subprocess.DEVNULL
         if job.is_service:
-            out = err = stack.enter_context(open(f"{folder}/log", "ab"))  # noqa: PTH123
+            out = err = stack.enter_context(open(f"{folder}/log", "ab"))
         else:
-            given = stack.enter_context(open(f"{folder}/stdin", "rb"))  # noqa: PTH123
-            out = stack.enter_context(open(f"{folder}/stdout", "ab"))  # noqa: PTH123
-            err = stack.enter_context(open(f"{folder}/stderr", "ab"))  # noqa: PTH123
-        process = subprocess.Popen(
+            given = stack.enter_context(open(f"{folder}/stdin", "rb"))
+            out = stack.enter_context(open(f"{folder}/stdout", "ab"))
+            err = stack.enter_context(open(f"{folder}/stderr", "ab"))
+        process = subprocess.Popen(  # noqa: S603 - what the caller asked for
             job.argv,
             stdin=given,
             stdout=out,
@@ -156,6 +169,8 @@ def _begin(folder: str, job: Job) -> int:
             start_new_session=True,
             preexec_fn=unblocked,  # noqa: PLW1509 - this process has one thread
         )
+    # Else its destructor would collect the exit of a program that has ended by now, and nobody would ever see it.
+    process.returncode = 0
     return process.pid
 
 
@@ -174,7 +189,7 @@ def _watch(main: int, job: Job, folder: str) -> tuple[str, int]:
         if seen is not None and seen.si_signo == signal.SIGTERM:
             return "asked", _KILLED
         log = f"{folder}/log"
-        if seen is None and job.is_service and os.stat(log).st_size > _LOG_BYTES_MAX:  # noqa: PTH116
+        if seen is None and job.is_service and os.stat(log).st_size > _LOG_BYTES_MAX:
             _shorten(log)
 
 
@@ -195,6 +210,6 @@ def _end(main: int, job: Job, *, is_gentle: bool) -> None:
 def _shorten(path: str) -> None:
     """Keep the end of an output; who writes to it appends."""
     tail = last(path, OUTPUT_BYTES_MAX)
-    with open(path, "r+b") as file:  # noqa: PTH123
+    with open(path, "r+b") as file:
         file.truncate(0)
         file.write(tail)
