@@ -48,10 +48,9 @@ async def test_a_task_lives_and_ends(
         receipt = await dock.create_task(repo=str(remote), prompt="Add a note about herons")
         view = await ended(dock, receipt.task_id, 1)
         (message,) = await dock.messages(receipt.tab_id or "")
-        name = view.task.sandbox.name
-        running, head = of_task(stand_in, receipt.task_id), view.task.head
+        name, running = view.task.sandbox.name, of_task(stand_in, receipt.task_id)
         await dock.stop_task(receipt.task_id)
-        await rest(dock, receipt.task_id, "stopped")
+        head = (await rest(dock, receipt.task_id, "stopped")).task.head
         stopped = stand_in.seen(name)
         await dock.send(receipt.tab_id or "", "Add another one, about storks")
         await ended(dock, receipt.task_id, 2)

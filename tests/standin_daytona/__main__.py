@@ -44,6 +44,7 @@ async def seen(request: web.Request) -> web.Response:
     told: dict[str, object] = {
         "boxes": [box.told() for box in service.boxes.all.values() if box.state != "destroyed"],
         "created": service.boxes.created,
+        "doubles": service.boxes.doubles,
         "coming": len(service.late),
         "happened": service.faults.happened,
         "referee": service.referee.report(),

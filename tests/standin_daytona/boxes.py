@@ -115,6 +115,8 @@ class Boxes:
     base_url: str = ""
     all: dict[str, Box] = field(factory=dict)
     created: int = 0
+    doubles: int = 0
+    """How often a task of Taskdock's got a box while it had one that was to live."""
     _index: list[tuple[float, dict[str, Any]]] = field(factory=list)
     _tasks: set[asyncio.Task[None]] = field(factory=set)
 
@@ -130,6 +132,11 @@ class Boxes:
         box = Box(dict(asked), self.root, self.base_url)
         if any(other.name == box.name and other.state != "destroyed" for other in self.all.values()):
             raise Refusal(409, f"Sandbox with name {box.name} already exists")
+        task = (box.asked.get("labels") or {}).get("taskdock.task")
+        living = [one for one in self.all.values() if one.desired != "destroyed" and one.state != "error"]
+        self.doubles += task is not None and any(
+            (one.asked.get("labels") or {}).get("taskdock.task") == task for one in living
+        )
         self.all[box.key_id] = box
         self.created += 1
         return box

@@ -86,14 +86,14 @@ class DaytonaSandboxes:
             if refusal is not None and not isinstance(refusal, Busy):
                 raise refusal
             try:
-                read_at = self._now()
-                box = await self._control.create(self._config.body(spec.ref.name, labels_of(spec)))
-                return self._observed(spec.ref, box, read_at)
+                # What is answered is how it was at first, which may be half a minute ago: the next look tells.
+                await self._control.create(self._config.body(spec.ref.name, labels_of(spec)))
+                refusal = None
             except Unreachable:
                 raise
             except (Transient, Permanent, OutcomeUnknown) as error:
                 refusal = error
-            await anyio.sleep(_PAUSE_SECONDS)
+                await anyio.sleep(_PAUSE_SECONDS)
         raise refusal or Transient(f"The sandbox {spec.ref.name} comes and goes.")
 
     async def observe(self, ref: SandboxRef) -> Observation:
