@@ -55,9 +55,13 @@ test: static ## set up everything, check, run every test; lists each skip with i
 # With one of the two numbers given, only that half runs.
 soak: setup ## kill it ROUNDS=500 times, then simulate SEEDS=2000 worlds; or one of both; SEED=n begins there
 	$(if $(SEEDS),$(if $(ROUNDS),$(KILL)),$(KILL))
+	$(if $(SEEDS),$(if $(ROUNDS),$(REMOTE)),$(REMOTE))
 	$(if $(ROUNDS),$(if $(SEEDS),$(SOAK)),$(SOAK))
 
 KILL = TASKDOCK_SOAK_ROUNDS=$(or $(ROUNDS),500) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
+# Kills in creates at a remote provider, 200 unless ROUNDS says otherwise, and 1,000 creates in chaos.
+REMOTE = TASKDOCK_REMOTE_ROUNDS=$(or $(ROUNDS),200) TASKDOCK_REMOTE_CREATES=1000 TASKDOCK_SOAK_SEED=$(SEED) \
+	$(BIN)/python -m pytest -q -s tests/e2e/test_remote_kills.py tests/e2e/test_remote_chaos.py
 SOAK = $(SIMULATE) --seeds $(or $(SEEDS),2000) --keep-going $(if $(SEED),--first $(SEED))
 
 planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one

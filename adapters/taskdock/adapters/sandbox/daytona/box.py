@@ -19,6 +19,8 @@ NAME = f"{_PREFIX}name"
 OWNER = f"{_PREFIX}owner"
 """Labels; the name is one too, since a box that is being destroyed has lost its own."""
 
+CPU, MEMORY, DISK = "vCPU", "GiB of memory", "GiB of disk"
+
 _COMES = (
     *("creating", "restoring", "starting", "resuming", "pending_build", "building_snapshot"),
     *("pulling_snapshot", "resizing", "snapshotting", "forking"),
@@ -91,6 +93,14 @@ class Box:
         if self.phase is Phase.UNKNOWN:
             return f"Daytona says {self.state!r} of it, a word that is not known here."
         return self.error
+
+    @property
+    def takes(self) -> dict[str, float]:
+        """What it takes up now: a stopped one its disk alone, an archived one nothing."""
+        if self.state in ("archived", "destroyed"):
+            return {}
+        disk = {DISK: self.disk_gib}
+        return disk if self.phase is Phase.STOPPED else {CPU: self.cpu, MEMORY: self.memory_gib, **disk}
 
     @property
     def own_labels(self) -> dict[str, str]:

@@ -237,8 +237,16 @@ class DaytonaSandboxes:
             raise Permanent(f"The sandbox {ref.name} belongs to the provider {ref.provider}.")
 
     def _observed(self, ref: SandboxRef, box: Box, read_at: datetime) -> Observation:
+        takes = box.takes
         return Observation(
-            ref, box.phase, read_at, reason=box.reason, labels=box.own_labels, created_at=box.created_at
+            ref,
+            box.phase,
+            read_at,
+            reason=box.reason,
+            labels=box.own_labels,
+            created_at=box.created_at,
+            takes=takes,
+            cost_hourly=self._config.cost_hourly(takes),
         )
 
 

@@ -14,6 +14,7 @@ import httpx
 from attrs import Attribute, field, frozen
 from attrs.validators import ge, optional
 
+from taskdock.adapters.sandbox.daytona.box import CPU, DISK, MEMORY
 from taskdock.core.errors import InvalidCommand, Unsupported
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -78,6 +79,17 @@ class DaytonaConfig:
             raise ValueError("snapshot and image exclude each other")
         if self.image is None and (self.cpu, self.memory_gib, self.disk_gib) != (None, None, None):
             raise ValueError("cpu, memory_gib and disk_gib need an image: a snapshot has its own")
+
+    def cost_hourly(self, takes: Mapping[str, float]) -> float | None:
+        """What an hour of so much costs; None as long as no price is set."""
+        prices = {
+            CPU: self.price_cpu_hour,
+            MEMORY: self.price_memory_gib_hour,
+            DISK: self.price_disk_gib_hour,
+        }
+        if not any(prices.values()):
+            return None
+        return sum(prices.get(unit, 0.0) * much for unit, much in takes.items())
 
     def body(self, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
         """What Daytona is asked to make."""
