@@ -23,7 +23,8 @@ from taskdock.app import Dock, TaskView
 from taskdock.core.errors import Conflict
 from taskdock.ports.sandbox import SandboxRef, SandboxSpec
 
-WINDOW_SECONDS = 2.0
+WINDOW_SECONDS = 8.0
+"""Far longer than what is late below, also on a machine that is busy: a create that lands after it breaks a promise."""
 ALIVE_MAX = 5
 SEEN_SECONDS_MAX = 30.0
 REST_SECONDS_MAX = 180.0
@@ -41,12 +42,12 @@ busy_seconds = 10.0
 """
 
 _FAULTS: tuple[dict[str, Any], ...] = (
-    {"kind": "slow", "seconds": 2.0},
+    {"kind": "slow", "seconds": 1.0},
     {"kind": "drop"},
     {"kind": "drop-after"},
     {"kind": "refuse", "status": 503},
     {"kind": "refuse-after", "status": 504},
-    {"kind": "late", "seconds": 1.0},
+    {"kind": "late", "seconds": 0.7},
     {"kind": "failed"},
     {"kind": "stuck", "seconds": 2.0},
     {"kind": "refuse", "status": 409, "message": "Sandbox state change in progress"},
@@ -87,7 +88,7 @@ class Remote:
         other = self.stand_in.sandboxes()
         for number in range(2):
             ref = SandboxRef("daytona", f"foreign-{number}-{self.dice.randrange(10**9)}")
-            await other.ensure(SandboxSpec(ref, "somebody-else", "task-foreign", number + 1))
+            await other.ensure(SandboxSpec(ref, "somebody-else", f"task-foreign-{number}", 1))
         await other.aclose()
         await to_thread.run_sync(self.world.start)
 
@@ -105,7 +106,7 @@ class Remote:
         seen = self.stand_in.seen()
         assert self._ours() == wanted, self.world.log()
         assert sum(name.startswith("foreign-") for name in self.stand_in.names()) == 2
-        assert seen["doubles"] == 0
+        assert seen["doubles"] == []
         assert seen["referee"]["violations"] == []
 
     def report(self) -> str:

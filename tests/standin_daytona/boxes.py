@@ -115,7 +115,7 @@ class Boxes:
     base_url: str = ""
     all: dict[str, Box] = field(factory=dict)
     created: int = 0
-    doubles: int = 0
+    doubles: list[str] = field(factory=list)
     """How often a task of Taskdock's got a box while it had one that was to live."""
     _index: list[tuple[float, dict[str, Any]]] = field(factory=list)
     _tasks: set[asyncio.Task[None]] = field(factory=set)
@@ -134,9 +134,9 @@ class Boxes:
             raise Refusal(409, f"Sandbox with name {box.name} already exists")
         task = (box.asked.get("labels") or {}).get("taskdock.task")
         living = [one for one in self.all.values() if one.desired != "destroyed" and one.state != "error"]
-        self.doubles += task is not None and any(
-            (one.asked.get("labels") or {}).get("taskdock.task") == task for one in living
-        )
+        if task is not None:
+            beside = [one for one in living if (one.asked.get("labels") or {}).get("taskdock.task") == task]
+            self.doubles += [f"{box.name} beside {one.name}, which is {one.state}" for one in beside]
         self.all[box.key_id] = box
         self.created += 1
         return box

@@ -53,7 +53,7 @@ class Control:
         box = self.service.boxes.add(asked)
         told = box.told()
         kind = "" if fault is None else fault.kind
-        seconds = fault.seconds if kind == "stuck" else faults.create_seconds
+        seconds = fault.seconds if fault is not None and kind == "stuck" else faults.create_seconds
         coming = asyncio.ensure_future(
             self.service.boxes.bring_up(box, seconds, fails=kind == "failed", is_stuck=kind == "stuck")
         )

@@ -82,5 +82,5 @@ class Faults:
             return Fault(
                 op, "refuse", status=429, headers={"Retry-After-anonymous": "1"}, message="Too many requests"
             )
-        seconds = self.dice.uniform(0.1, 2.0) if kind in ("slow", "late") else 0.0
+        seconds = self.dice.uniform(0.1, 1.0) if kind in ("slow", "late") else 0.0
         return Fault(op, kind, seconds=seconds, status=self.dice.choice([500, 502, 503, 504]))

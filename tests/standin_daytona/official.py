@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+import urllib.error
 import urllib.request
 from typing import Any
 
