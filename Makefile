@@ -57,11 +57,15 @@ test: static stack-tool ## set up everything, check, run every test; lists each 
 # With one of the two numbers given, only that half runs.
 soak: setup stack-tool ## kill it ROUNDS=500 times, then simulate SEEDS=2000 worlds; or one of both; SEED=n begins there
 	$(if $(SEEDS),$(if $(ROUNDS),$(KILL)),$(KILL))
+	$(if $(SEEDS),$(if $(ROUNDS),$(REMOTE)),$(REMOTE))
 	$(if $(ROUNDS),$(if $(SEEDS),$(SOAK)),$(SOAK))
 
 KILL = $(KILL_TASKS) && $(KILL_JOBS)
 KILL_TASKS = TASKDOCK_SOAK_ROUNDS=$(or $(ROUNDS),500) TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/e2e/test_soak.py
 KILL_JOBS = TASKDOCK_STACK_ROUNDS=50 TASKDOCK_SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(WORKERS) tests/integration/stack/test_kill.py
+# Kills in creates at a remote provider, 200 unless ROUNDS says otherwise, and 1,000 creates in chaos.
+REMOTE = TASKDOCK_REMOTE_ROUNDS=$(or $(ROUNDS),200) TASKDOCK_REMOTE_CREATES=1000 TASKDOCK_SOAK_SEED=$(SEED) \
+	$(BIN)/python -m pytest -q -s tests/e2e/test_remote_kills.py tests/e2e/test_remote_chaos.py
 SOAK = $(SIMULATE) --seeds $(or $(SEEDS),2000) --keep-going $(if $(SEED),--first $(SEED))
 
 planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one

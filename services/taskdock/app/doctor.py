@@ -24,7 +24,7 @@ from taskdock.app.providers import open_provider
 from taskdock.app.wiring import STORE, open_reaper, scheduler_runs
 from taskdock.core.errors import InvalidCommand, Permanent, PortError, SchemaMismatch, StoreError, Unsupported
 from taskdock.ports.sandbox import Capabilities
-from taskdock.services.reaper import Fate
+from taskdock.services.reaper import Fate, Found
 
 
 async def examine(home: Path) -> Sequence[Check]:
@@ -125,12 +125,25 @@ async def _left_over(config: Config) -> Check:
         found = await reaper.plan()
     names = [one.ref.name for one in found.of(Fate.TO_REAP)]
     if names:
-        detail = f"{len(names)} of {len(found.found)} are needed by no task"
+        detail = f"{len(names)} of {len(found.found)} are needed by no task{_bill(found.found)}"
         return Check("sandboxes", ok=False, detail=detail, mend="taskdock reap", essential=False)
     if found.failures:
         detail = "; ".join(f"{name}: {reason}" for name, reason in found.failures.items())
         return Check("sandboxes", ok=False, detail=f"cannot be listed at {detail}", essential=False)
-    return Check("sandboxes", ok=True, detail=f"{len(found.found)}, none left over", essential=False)
+    detail = f"{len(found.found)}, none left over{_bill(found.found)}"
+    return Check("sandboxes", ok=True, detail=detail, essential=False)
+
+
+def _bill(found: Sequence[Found]) -> str:
+    """What all of them take up where their provider says so, and what an hour of that costs where prices are set."""
+    takes: dict[str, float] = {}
+    for one in found:
+        for unit, much in one.takes.items():
+            takes[unit] = takes.get(unit, 0.0) + much
+    costs = [one.cost_hourly for one in found if one.cost_hourly is not None]
+    told = [", ".join(f"{much:g} {unit}" for unit, much in takes.items())] if takes else []
+    told += [f"{sum(costs):.4g} an hour"] if costs else []
+    return "".join(f"; {one}" for one in told)
 
 
 def _namer(config: Config) -> Check:
