@@ -287,7 +287,7 @@ class PlainStackJobs:
             input="".join(f"{order}\n" for order in orders).encode(),
             env=ENVIRONMENT,
         )
-        for name, (parent, base) in before["parents"].items():  # type: ignore[misc]
+        for name, (parent, base) in before["parents"].items():  # type: ignore[str-unpack]
             await run.set_parent(name, parent, base)
 
     def require_unmoved(self, moves: dict[str, Moved], heads: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ from taskdock.services.receipts import JobReceipt
 pytestmark = pytest.mark.anyio
 
 REMOTE = "https://git.example.org/acme/api.git"
-ASKED: dict[JobKind, dict[str, str]] = {
+ASKED: dict[JobKind, dict[str, Any]] = {
     JobKind.SYNC_REPO: {},
     JobKind.RESTACK_REPO: {},
     JobKind.RESTACK_SUBTREE: {"branch": "one"},
@@ -100,7 +100,7 @@ async def test_no_request_runs_git_or_the_stack_tool(
     ],
 )
 async def test_bad_input_is_refused_and_leaves_no_row(
-    dock: Dock, kind: JobKind, wrong: dict[str, str], field: str
+    dock: Dock, kind: JobKind, wrong: dict[str, Any], field: str
 ) -> None:
     """What does not fit a kind is refused with the field that is wrong."""
     before = await dock.reads.position()
@@ -135,7 +135,7 @@ async def test_a_kind_that_needs_the_stack_tool_is_refused_without_it(
     config = Config(home=config.home, figures=QUICK)
     async with app.open(config, schedule=False) as dock:
         await dock.add_repo(REMOTE)
-        with pytest.raises(Unsupported, match="needs git-spice.*install"):
+        with pytest.raises(Unsupported, match=r"needs git-spice.*install"):
             await dock.request_job(REMOTE, kind, **ASKED[kind])
         assert await dock.jobs(REMOTE) == []
         await dock.request_job(REMOTE, JobKind.SYNC_REPO)

@@ -5,6 +5,8 @@ Never: an unchecked text; what users write has passed taskdock.core.values befor
 Reads as: request path makes one -> `step` -> a handler in task_commands, tab_commands, message_commands, reader_commands.
 """
 
+from datetime import datetime
+
 from attrs import frozen
 
 from taskdock.core.job_record import JobKind
@@ -31,6 +33,10 @@ class CreateTask:
     base: str | None = None
     model: str | None = None
     permission_mode: str | None = None
+    on_branch: str | None = None
+    """A branch that is to be there already, instead of `branch` and `base`."""
+    branch_read_at: datetime | None = None
+    """When the repo's branches were last read, if that one was among them."""
 
 
 @frozen
@@ -226,6 +232,10 @@ class RequestJob:
 
 @frozen
 class CancelJob:
-    """End a job: a queued one at once, a running one as soon as its clone is clean again."""
+    """End a job: a queued one at once, a running one as soon as its clone is clean again.
+
+    One that tasks wait for only by `force`, which fails them.
+    """
 
     job_id: str
+    force: bool = False

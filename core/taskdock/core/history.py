@@ -19,6 +19,7 @@ class HistoryKind(Enum):
     """Every kind of event, in the order of a record's life."""
 
     TASK_CREATED = "task.created"
+    TASK_ATTACHED = "task.attached"
     TASK_PROVISION_QUEUED = "task.provision_queued"
     TASK_STEP_STARTED = "task.step_started"
     TASK_STEP_FAILED = "task.step_failed"

@@ -1,6 +1,6 @@
 """Inputs: everything that can be fed to a boundary's `step`.
 
-Owns: outcomes (what became of an intent), facts (what was seen outside), and the unions over them and the commands.
+Owns: outcomes (what became of an intent), facts (what was seen outside), and the unions over them, the commands and the tells.
 Never: an id, a time or a random number made by the core; they come in with the input.
 Reads as: request path, scheduler or simulation makes one -> `step` -> Change.
 """
@@ -39,6 +39,17 @@ from taskdock.core.commands import (
     WithdrawMessage,
 )
 from taskdock.core.job_record import BranchSeen, JobFailure, JobResult
+from taskdock.core.tells import (
+    AwaitBranch,
+    AwaitReady,
+    BranchAwaited,
+    BranchFailed,
+    BranchReady,
+    NoLongerWaits,
+    RepoFailed,
+    RepoReady,
+    TellInput,
+)
 
 __all__ = [
     "AddRepo",
@@ -46,7 +57,11 @@ __all__ = [
     "AnswerPermission",
     "ArchiveTask",
     "Asked",
+    "AwaitBranch",
     "AwaitReady",
+    "BranchAwaited",
+    "BranchFailed",
+    "BranchReady",
     "CancelJob",
     "CancelTurn",
     "Cloned",
@@ -62,6 +77,7 @@ __all__ = [
     "KillTask",
     "MarkRead",
     "NameEnsured",
+    "NoLongerWaits",
     "Observed",
     "OpenTab",
     "Outcome",
@@ -110,37 +126,6 @@ __all__ = [
     "Woken",
     "WorkCollected",
 ]
-
-# Between boundaries: the messages of `Tell`. `ask` is the number of the question, so a late answer is known as one.
-
-
-@frozen
-class AwaitReady:
-    """A task asks its repo to say when it is ready."""
-
-    task_id: str
-    ask: int
-
-
-@frozen
-class RepoReady:
-    """The repo's answer: it is ready."""
-
-    ask: int
-
-
-@frozen
-class RepoFailed:
-    """The repo's answer: its clone failed."""
-
-    ask: int
-    reason: str
-    log_tail: str | None = None
-
-
-TellInput = AwaitReady | RepoReady | RepoFailed
-"""What one boundary may say to another."""
-
 
 # What an intent brings when it succeeds.
 
@@ -435,11 +420,20 @@ TaskCommand = (
 )  # fmt: skip
 """What may be asked of a task that exists."""
 TaskFact = (
-    RepoReady | RepoFailed | OutcomeReported | Started | Progressed | Delivered | PermissionAsked | SessionLost
+    RepoReady | RepoFailed | BranchAwaited | BranchReady | BranchFailed | OutcomeReported | Started | Progressed | Delivered | PermissionAsked | SessionLost
     | SandboxLost | SandboxReaped
 )  # fmt: skip
 TaskInput = CreateTask | TaskCommand | TaskFact
 RepoCommand = AddRepo | RetryRepo | RequestJob | CancelJob
 """What may be asked of a repo."""
-RepoInput = RepoCommand | AwaitReady | OutcomeReported | Started | Progressed | JobStepped
-Input = TaskInput | RepoCommand | AwaitReady | JobStepped
+RepoInput = (
+    RepoCommand
+    | AwaitReady
+    | AwaitBranch
+    | NoLongerWaits
+    | OutcomeReported
+    | Started
+    | Progressed
+    | JobStepped
+)
+Input = TaskInput | RepoInput

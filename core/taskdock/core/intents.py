@@ -43,6 +43,8 @@ class EnsureName:
     attempt: int
     is_kept: bool = False
     """The name was settled before and its branch may exist already: it is only confirmed."""
+    is_there: bool = False
+    """The task works on a branch that has to be there."""
 
 
 @frozen
@@ -276,6 +278,8 @@ class Figures:
     heals_max: int = 3
     """How many times a sandbox is replaced or started again within `heals_seconds` before its task is unstable."""
     heals_seconds: float = 1800.0
+    branch_fresh_seconds: float = 300.0
+    """How old a look at a repo's branches may be for a task to start on one of them without another look."""
     waiting_max: int = 1_000
     """How many messages may wait in one tab; all of them are loaded with their task."""
     losses_max: int = 5

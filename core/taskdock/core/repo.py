@@ -53,6 +53,7 @@ ROWS = (
     Row("await_ready", CLONING, "=", then="take_waiting"),
     Row("await_ready", READY, "=", then="take_waiting"),
     Row("await_ready", ERROR, CLONING, then=("take_waiting", "note_retried")),
+    Row("await_branch", ERROR, CLONING, then="note_retried"),
 )
 
 

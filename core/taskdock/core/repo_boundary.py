@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve
 
 from taskdock.core import inputs, intents
+from taskdock.core import repo_asks as asks
 from taskdock.core import repo_jobs as jobs
 from taskdock.core.change import Change, Draft, Slice
 from taskdock.core.errors import Conflict, InvariantViolated, NotFound
@@ -38,6 +39,7 @@ def step(
     ignored = _HANDLERS[type(input_)](draft, input_)
     if ignored is None:
         jobs.settle(draft)
+        asks.answer(draft)
     return draft.freeze(ignored)
 
 
@@ -66,14 +68,6 @@ def _retry(draft: Draft, command: inputs.RetryRepo) -> str | None:
             available_actions=available_actions(draft.slice),
             record_id=repo.id,
         )
-    return None
-
-
-def _await_ready(draft: Draft, message: inputs.AwaitReady) -> str | None:
-    repo = draft.get(Repo, draft.slice.boundary)
-    asked = {known.task_id: known.ask for known in (*repo.answered, *repo.waiting)}
-    if asked.get(message.task_id, 0) < message.ask:
-        _fire(draft, "await_ready", message)
     return None
 
 
@@ -117,7 +111,9 @@ def _fire(
 _HANDLERS: dict[type, Callable[[Draft, Any], str | None]] = {
     inputs.AddRepo: _add,
     inputs.RetryRepo: _retry,
-    inputs.AwaitReady: _await_ready,
+    inputs.AwaitReady: asks.await_ready,
+    inputs.AwaitBranch: asks.await_branch,
+    inputs.NoLongerWaits: asks.no_longer_waits,
     inputs.OutcomeReported: _outcome,
     inputs.Progressed: _progressed,
     inputs.RequestJob: jobs.request,

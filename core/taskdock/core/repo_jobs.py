@@ -14,7 +14,7 @@ from taskdock.core.errors import Conflict
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import Failed, JobEnded
 from taskdock.core.intents import Intent, RunRepoJob
-from taskdock.core.job import COMPLETED, FINAL, MACHINE, QUEUED, RUNNING, Job, JobCursor
+from taskdock.core.job import COMPLETED, MACHINE, QUEUED, Job, JobCursor
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import must_fire
 from taskdock.core.repo import ERROR as REPO_ERROR
@@ -26,6 +26,15 @@ UNDOABLE_MAX = 50
 
 def request(draft: Draft, command: inputs.RequestJob) -> str | None:
     """Queue a job, or join an equal one that still waits."""
+    if joined(draft, command) is not None:
+        return "an equal job is queued"
+    _check_undo(draft.get(Repo, draft.slice.boundary), command)
+    queue(draft, command)
+    return None
+
+
+def queue(draft: Draft, command: inputs.RequestJob) -> Job:
+    """Queue a job behind those that are there."""
     repo = draft.get(Repo, draft.slice.boundary)
     job = Job(
         id=command.job_id,
@@ -41,13 +50,10 @@ def request(draft: Draft, command: inputs.RequestJob) -> str | None:
         undo_of=command.undo_of,
         requested_by=command.requested_by,
     )
-    if joined(draft, command) is not None:
-        return "an equal job is queued"
-    _check_undo(repo, command)
     draft.put(job)
     draft.put(evolve(repo, jobs_asked=job.number, updated_at=draft.now))
     must_fire(MACHINE, JobCursor(draft, job.id), "request")
-    return None
+    return draft.get(Job, job.id)
 
 
 def joined(draft: Draft, command: inputs.RequestJob) -> Job | None:
@@ -67,14 +73,23 @@ def _check_undo(repo: Repo, command: inputs.RequestJob) -> None:
 
 
 def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
-    """End a job; asking again while it ends changes nothing, Conflict once it is over."""
+    """End a job; asking again while it ends changes nothing. Conflict once it is over, and without force while tasks wait."""
     job = draft.find(Job, command.job_id)
     if job is None:
         raise Conflict(
-            f"The job {command.job_id!r} is over: there is nothing to end.", record_id=command.job_id
+            f"The job {command.job_id!r} is over: there is nothing to end.",
+            status=draft.get(Repo, draft.slice.boundary).status.value,
+            record_id=command.job_id,
         )
     if job.cancel_asked:
         return "it was asked to end already"
+    if job.waiting and not command.force:
+        who = ", ".join(waiting.task_id for waiting in job.waiting)
+        raise Conflict(
+            f"The job {job.id!r} is waited for by {who}: cancel it with force, and they fail, or end them first.",
+            status=job.status.value,
+            record_id=job.id,
+        )
     must_fire(MACHINE, JobCursor(draft, job.id), "cancel")
     return None
 
@@ -85,7 +100,14 @@ def started(draft: Draft, fact: inputs.Started) -> str | None:
     if isinstance(intent, str):
         return intent
     draft.mark_started(intent)
+    assert isinstance(intent.body, RunRepoJob)
+    _begin(draft, intent.body.job_id)
     return None
+
+
+def _begin(draft: Draft, job_id: str) -> None:
+    if draft.get(Job, job_id).at == QUEUED:
+        must_fire(MACHINE, JobCursor(draft, job_id), "begin")
 
 
 def stepped(draft: Draft, fact: inputs.JobStepped) -> str | None:
@@ -118,6 +140,8 @@ def progressed(draft: Draft, job_id: str, sentence: str) -> str | None:
 def ended(draft: Draft, intent: Intent, trigger: str, value: object, failed: Failed | None) -> str | None:
     """A run of a job came to its end."""
     assert isinstance(intent.body, RunRepoJob)
+    if isinstance(value, JobEnded):
+        _begin(draft, intent.body.job_id)  # what has ended had begun, whoever forgot to say so
     must_fire(
         MACHINE, JobCursor(draft, intent.body.job_id, value=value, intent=intent, failed=failed), trigger
     )
@@ -147,16 +171,15 @@ def _remember_undo(draft: Draft, job: Job) -> None:
 
 
 def settle(draft: Draft) -> None:
-    """Whose turn it is: the oldest queued job of a repo that is ready and has none running; without a clone, nobody's."""
+    """Whose turn it is: the oldest queued job of a repo that is ready, while no job of it has a run; without a clone, nobody's."""
     repo = draft.get(Repo, draft.slice.boundary)
     queued = sorted((job for job in draft.all(Job) if job.at == QUEUED), key=lambda job: job.number)
     if repo.at == REPO_ERROR:
         for job in queued:
             must_fire(MACHINE, JobCursor(draft, job.id), "repo_failed")
-    elif repo.at == READY and queued and not any(job.at == RUNNING for job in draft.all(Job)):
+    elif (
+        repo.at == READY
+        and queued
+        and not any(isinstance(one.body, RunRepoJob) for one in draft.open.values())
+    ):
         must_fire(MACHINE, JobCursor(draft, queued[0].id), "turn")
-
-
-def may_cancel(job: Job) -> bool:
-    """Whether it can still be asked to end."""
-    return job.at not in FINAL and not job.cancel_asked

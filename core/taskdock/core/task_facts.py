@@ -86,12 +86,11 @@ def session_lost(draft: Draft, fact: inputs.SessionLost) -> str | None:
         return "the tab has another session"
     trigger = "closing_over" if tab.at == tabs.CLOSING else "session_lost"
     failed = Failed(FailureClass.UNREACHABLE, f"The agent's process was lost too often: {fact.reason}")
-    if fire(tabs.MACHINE, TabCursor(draft, tab.id, failed=failed), trigger) is Fired.MOVED:
+    fired = fire(tabs.MACHINE, TabCursor(draft, tab.id, failed=failed), trigger)
+    if tab.turn.at != messages.NONE:
+        end_turn(draft, tab.id, TurnEnd.INTERRUPTED, fact.reason)
         return None
-    if tab.turn.at == messages.NONE:
-        return f"the tab is {tab.status.value}"
-    end_turn(draft, tab.id, TurnEnd.INTERRUPTED, fact.reason)
-    return None
+    return None if fired is Fired.MOVED else f"the tab is {tab.status.value}"
 
 
 def sandbox_lost(draft: Draft, fact: inputs.SandboxLost) -> str | None:
@@ -99,8 +98,7 @@ def sandbox_lost(draft: Draft, fact: inputs.SandboxLost) -> str | None:
     task = the_task(draft)
     if task.sandbox.name != fact.sandbox:
         return "the task has another sandbox"
-    failed = Failed(FailureClass.UNREACHABLE, fact.reason)
-    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, failed=failed), "sandbox_lost")
+    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, input_=fact), "sandbox_lost")
     return None if fired is Fired.MOVED else f"the task is {task.status.value}"
 
 
@@ -126,9 +124,31 @@ def repo_failed(draft: Draft, fact: inputs.RepoFailed) -> str | None:
     return _repo_answer(draft, "repo_failed", fact.ask, failed)
 
 
-def _repo_answer(draft: Draft, trigger: str, ask: int, failed: Failed | None) -> str | None:
+def branch_awaited(draft: Draft, fact: inputs.BranchAwaited) -> str | None:
+    """A job of the repo registers the task's branch."""
+    step = the_task(draft).step
+    if step is not None and step.job_id == fact.job_id:
+        return "the job is known already"
+    return _repo_answer(draft, "branch_awaited", fact.ask, None, fact)
+
+
+def branch_ready(draft: Draft, fact: inputs.BranchReady) -> str | None:
+    """The task's branch is there."""
+    return _repo_answer(draft, "branch_ready", fact.ask, None, fact)
+
+
+def branch_failed(draft: Draft, fact: inputs.BranchFailed) -> str | None:
+    """The job that was to register the task's branch has ended without it."""
+    reason = f"The branch {the_task(draft).branch!r} cannot be worked on: {fact.reason} ({fact.job_id})"
+    failed = Failed(FailureClass.PERMANENT, reason, log_tail=fact.log_tail)
+    return _repo_answer(draft, "branch_failed", fact.ask, failed, fact)
+
+
+def _repo_answer(
+    draft: Draft, trigger: str, ask: int, failed: Failed | None, fact: object = None
+) -> str | None:
     task = the_task(draft)
     if task.ask != ask:
         return "it answers an older question"
-    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, failed=failed), trigger)
+    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, input_=fact, failed=failed), trigger)
     return None if fired is Fired.MOVED else "the task does not wait for its repo"

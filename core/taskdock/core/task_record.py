@@ -19,6 +19,8 @@ from taskdock.core.values import sandbox_name
 class TaskStatus(Enum):
     """What clients see. The briefs fixed the words; each says who moves the task on."""
 
+    INIT_ATTACH_BRANCH = "init_attach_branch"
+    """It shall work on a branch that its repo has not seen lately: a job registers it, and BranchReady moves the task."""
     INIT_ENQUEUE_PROVISION = "init_enqueue_provision"
     """Accepted. The scheduler claims the naming; with `/wait_repo` the repo's clone has to finish first."""
     INIT_ENSURE_NAME = "init_ensure_name"
@@ -59,6 +61,7 @@ class Activity(Enum):
     ARCHIVED = "archived"
 
 
+ATTACH = "init_attach_branch"
 WAIT_REPO = "init_enqueue_provision/wait_repo"
 QUEUED = "init_enqueue_provision"
 NAMING = "init_ensure_name"
@@ -102,7 +105,7 @@ HEALING = (OBSERVE, RESCUE, REPLACE)
 SETTLING = (STOP_SETTLE, ARCHIVE_SETTLE, KILL_SETTLE)
 """Where running turns get a bounded time to end."""
 
-UNNAMED = (WAIT_REPO, QUEUED, NAMING)
+UNNAMED = (ATTACH, WAIT_REPO, QUEUED, NAMING)
 PROVISIONED_BY = (*UNNAMED, CREATE, *HEALING, AGENT, SESSION, RUNNING, LOOKING)
 STOPPED_BY = (STOP_SETTLE, STOP_WAKE, STOP_COLLECT, STOP)
 ARCHIVED_BY = (ARCHIVE_SETTLE, ARCHIVE_WAKE, ARCHIVE_COLLECT, ARCHIVE)
@@ -137,6 +140,10 @@ class Task:
     base: str | None = None
     is_named: bool = False
     """Title, branch and base were settled once."""
+    on_branch: bool = False
+    """It works on a branch that was there before it."""
+    is_attached: bool = False
+    """That branch is known to be there."""
     model: str | None = None
     permission_mode: str | None = None
     at: str = NEW

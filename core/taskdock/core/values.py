@@ -141,6 +141,12 @@ def sandbox_name(owner: str, task_id: str, generation: int) -> str:
     return f"td-{short}-{task_id}-g{generation}"
 
 
+def asked_job(task_id: str, ask: int) -> str:
+    """The id of the job that a task's question leads to, the same however often it is delivered."""
+    digest = hashlib.blake2s(f"{task_id}/{ask}".encode(), digest_size=10).hexdigest()
+    return f"job-{digest}"
+
+
 def automatic_branch(slug: str, task_id: str, attempt: int) -> str:
     """A branch name from a slug; the suffix differs per task and per attempt, so a collision is left behind at once."""
     suffix = hashlib.blake2s(f"{task_id}/{attempt}".encode(), digest_size=3).hexdigest()

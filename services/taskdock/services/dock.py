@@ -24,6 +24,7 @@ from taskdock.core.task import Task
 from taskdock.ports.store import Item, Store, StoredEvent
 from taskdock.services import feed
 from taskdock.services.message_requests import MessageRequests
+from taskdock.services.waiting import waits_for
 from taskdock.services.workbench import DEFAULT_WORKSPACE
 
 
@@ -36,7 +37,7 @@ class TaskView:
     version: int
     available_actions: Mapping[str, tuple[str, ...]]
     waits_for: str | None
-    """What the step under way waits for when that is not its own work: a named thing, or a place in a lane."""
+    """What the step under way waits for when that is not its own work: a named thing, or the scheduler."""
     queued: tuple[Message, ...] = ()
     """Messages that wait to be sent, tab by tab in their order; those of a `Tab.held` queue wait for the user."""
     unread: Mapping[str, int] = field(factory=dict)
@@ -91,7 +92,7 @@ class Dock(MessageRequests):
             tabs=tuple(record for record in slice_.records if isinstance(record, Tab)),
             version=slice_.version,
             available_actions=task_boundary.available_actions(slice_),
-            waits_for=_waits_for(task, slice_),
+            waits_for=waits_for(task, slice_),
             unread={} if principal is None else await self._unread(slice_, principal),
             queued=tuple(
                 record
@@ -186,11 +187,3 @@ class Dock(MessageRequests):
         watches: it is told its own read markers and drafts too.
         """
         return feed.Watch(self.reads, self.hub, workspace, task or repo, after, principal=principal)
-
-
-def _waits_for(task: Task, slice_: Slice) -> str | None:
-    """What the step under way waits for: as it says itself, or a place in the lane of an intent that nobody claimed."""
-    if task.step is None or task.step.waits_for is not None:
-        return task.step.waits_for if task.step else None
-    unclaimed = [one for one in slice_.intents if one.issue == 0 and one.not_before is None]
-    return f"lane {unclaimed[0].lane}" if unclaimed else None

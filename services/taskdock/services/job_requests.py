@@ -79,17 +79,24 @@ class JobRequests(RepoRequests):
         return await self._submit(command, job.repo_id, key, workspace)
 
     async def cancel_job(
-        self, job_id: str, *, key: str | None = None, workspace: str = DEFAULT_WORKSPACE
+        self,
+        job_id: str,
+        *,
+        force: bool = False,
+        key: str | None = None,
+        workspace: str = DEFAULT_WORKSPACE,
     ) -> JobReceipt:
         """End a job: a queued one at once, a running one when its clone is clean again.
 
-        Conflict for one that is over; what it moved can be undone.
+        Conflict for one that is over; what it moved can be undone. Conflict, too, for one that tasks wait for, and it
+        says which; with `force` they fail.
         """
         job = await self._job_in(workspace, job_id)
-        request = Request("cancel_job", JobReceipt, workspace, key, {"job": job_id})
+        asked = {"job": job_id, **({"force": True} if force else {})}
+        request = Request("cancel_job", JobReceipt, workspace, key, asked)
         if (replayed := await request.replay(self.reads)) is not None:
             return replayed
-        command = inputs.CancelJob(job_id)
+        command = inputs.CancelJob(job_id, force)
         return await request.submit(
             self.stepper, self.reads, [(job.repo_id, command)], lambda decision: _of_job(decision, job_id)
         )

@@ -16,6 +16,7 @@ from simulation.planted.planting import redirected, replaced
 from taskdock.core import inputs, repo_boundary, repo_jobs
 from taskdock.core.change import Draft
 from taskdock.core.inputs import FailureClass
+from taskdock.core.intents import RunRepoJob
 from taskdock.core.job import CANCELLED, COMPLETED, MACHINE, QUEUED, RUNNING, Job, JobCursor
 from taskdock.core.job_record import JobResult
 from taskdock.core.machine import must_fire
@@ -48,11 +49,7 @@ def failed_job_not_settled() -> Iterator[None]:
 
     def is_late(cursor: JobCursor) -> bool:
         failed = cursor._failed
-        return (
-            failed is not None
-            and failed.failure_class is FailureClass.DEADLINE
-            and not cursor.job.settles
-        )
+        return failed is not None and failed.failure_class is FailureClass.DEADLINE and not cursor.job.settles
 
     with replaced(JobCursor, "must_be_settled", is_late):
         yield
@@ -152,7 +149,7 @@ def job_left_behind() -> Iterator[None]:
     """When a job ends, the one that waits for it is not begun."""
 
     def settle(draft: Draft) -> None:
-        if not any(isinstance(intent.body, repo_jobs.RunRepoJob) for intent in draft.slice.intents):
+        if not any(isinstance(intent.body, RunRepoJob) for intent in draft.slice.intents):
             real(draft)
 
     real = repo_jobs.settle

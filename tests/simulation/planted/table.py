@@ -103,6 +103,15 @@ BUGS = (
         (_A_TASK, wait(15.0), fail("gateway.close", Kind.REFUSED), act("close_tab", 15.0, how=2)), 0,
     ),
     Bug(
+        tabs.close_given_up, {2}, 5,
+        (_A_TASK, wait(120.0), fail("gateway.close", Kind.PERMANENT), act("close_tab", 15.0, how=2)), 0,
+    ),
+    Bug(
+        tabs.close_taken_back_by_a_stop, {2}, 10,
+        (_A_TASK, wait(120.0), fail("gateway.close", Kind.REFUSED, 3), fail("access.stop_service", Kind.PERMANENT, 3),
+         act("open_tab", 15.0), act("close_tab", 0.0), act("stop_task", 15.0)), 0,
+    ),
+    Bug(
         tabs.queue_dropped_with_the_sandbox, {3}, 10,
         (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 0.2), act("lose", 15.0)), 0,
     ),
@@ -150,6 +159,14 @@ BUGS = (
         (fail("provider.observe", Kind.SLOW), _A_TASK, act("second", 0.2), act("kill_task", 15.0), wait(15.0)), 0,
     ),
     Bug(services.loss_not_told, {2}, 20, (_A_TASK, wait(120.0), act("crash_agent", 2.0)), 0),
+    Bug(
+        services.loss_left_to_its_sandbox, {2}, 5,
+        (_A_TASK, wait(120.0), lie(Phase.ABSENT), act("crash_agent", 15.0)), 0,
+    ),
+    Bug(
+        services.silence_taken_for_the_end, {2}, 20,
+        (_A_TASK, wait(120.0), fail("access.endpoint", Kind.UNREACHABLE), act("close_tab", 15.0, how=2)), 0,
+    ),
     Bug(services.question_not_told, {9}, 20, (_A_TASK, *_MESSAGES), 0),
     Bug(services.two_sessions_at_once, {2}, 10, (_A_TASK, wait(120.0), *_NO_WAY_TO_THE_AGENT, act("cut", 15.0)), 0),
     Bug(services.wake_lost, {9}, 5, (fail("provider.ensure", Kind.REFUSED), _A_TASK), 0),

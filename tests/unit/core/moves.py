@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import (
+    BranchAwaited,
+    BranchFailed,
+    BranchReady,
     Delivered,
     Failed,
     FailureClass,
@@ -187,6 +190,13 @@ def ask_permission(walk: TaskWalk) -> None:
 def answer_for_repo(walk: TaskWalk) -> None:
     """The repo answers the question that the task asked last, or one that it asked before."""
     ask = walk.task.ask - walk.pick((0, 0, 1))
+    if walk.task.at == "init_attach_branch":
+        of_branch: tuple[Input, ...] = (
+            BranchAwaited(ask, "job-1"),
+            BranchReady(ask, "job-1", "c7"),
+            BranchFailed(ask, "job-1", "no"),
+        )
+        walk.say(walk.pick(of_branch))
     ready, failed = RepoReady(ask), RepoFailed(ask, "no such remote")
     walk.say(ready if walk.pick((True, True, False)) else failed)
 

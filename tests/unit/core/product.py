@@ -12,12 +12,17 @@ from taskdock.core import inputs, intents
 from taskdock.core.change import Change
 from taskdock.core.errors import CommandRejected
 from taskdock.core.inputs import (
+    AwaitBranch,
     AwaitReady,
+    BranchAwaited,
+    BranchFailed,
+    BranchReady,
     Delivered,
     Failed,
     FailureClass,
     Input,
     NameEnsured,
+    NoLongerWaits,
     Observed,
     OutcomeReported,
     PermissionAsked,
@@ -52,6 +57,7 @@ from unit.core.story import (
     TAB,
     TAB_2,
     TASK,
+    THEIRS,
     WINDOW_SECONDS,
     RepoStory,
     Story,
@@ -181,7 +187,8 @@ def task_facts() -> Iterator[Input]:
         for message, permission in ((MESSAGE, PERMISSION), (MESSAGE, "perm-2"), (MESSAGE_2, "perm-3")):
             yield PermissionAsked(tab, message, permission, "Run make?", OPTIONS)
     for ask in range(4):
-        yield from (RepoReady(ask), RepoFailed(ask, "no such remote"))
+        yield from (RepoReady(ask), RepoFailed(ask, "no such remote"), BranchAwaited(ask, "job-1"))
+        yield from (BranchReady(ask, "job-1", "c7"), BranchFailed(ask, "job-1", "nobody has it"))
     for name in ("td-75b98ee5-task-1-g1", "td-75b98ee5-task-1-g2"):
         yield SandboxLost(name, "it was deleted")
         yield SandboxReaped(name, "no task needs it")
@@ -189,7 +196,7 @@ def task_facts() -> Iterator[Input]:
 
 def task_inputs(story: TaskStory) -> Iterator[Input]:
     """Every input that a task can get, in the situation of this story."""
-    yield from (a_create(), a_create(repo_is_ready=False, branch="mine"))
+    yield from (a_create(), a_create(repo_is_ready=False, branch="mine"), a_create(on_branch=THEIRS))
     yield from task_commands()
     yield from task_facts()
     yield from about_intents(story)
@@ -202,6 +209,9 @@ def repo_inputs(story: RepoStory) -> Iterator[Input]:
     yield from (an_add(), RetryRepo())
     yield from job_commands()
     yield from (AwaitReady("task-1", 1), AwaitReady("task-1", 2), AwaitReady("task-3", 1))
+    for ask in (1, 3, 4):
+        yield from (AwaitBranch("task-1", ask, THEIRS), AwaitBranch("task-1", ask, "one"))
+        yield NoLongerWaits("task-1", ask)
     yield from about_intents(story)
     if not story.boundary.outbox:
         yield from (
@@ -215,7 +225,8 @@ def job_commands() -> Iterator[Input]:
     for kind in JobKind:
         yield inputs.RequestJob("job-9", kind, branch="one", parent="two", push=True, undo_of="job-1")
     yield inputs.RequestJob("job-9", JobKind.SYNC_REPO)
-    yield from (inputs.CancelJob("job-1"), inputs.CancelJob("job-2"), inputs.CancelJob("job-404"))
+    for job_id in ("job-1", "job-2", "job-404", "job-5cbe1026bff40597878e"):
+        yield from (inputs.CancelJob(job_id), inputs.CancelJob(job_id, force=True))
 
 
 def _of_nothing() -> Iterator[Input]:

@@ -8,6 +8,7 @@ import pytest
 from taskdock.core.history import HistoryEvent, HistoryKind, Json
 from taskdock.core.inputs import (
     AnswerPermission,
+    BranchReady,
     CloseTab,
     EditMessage,
     Input,
@@ -20,6 +21,7 @@ from taskdock.core.inputs import (
     ResumeTask,
     RetryRepo,
     RetryTask,
+    SandboxLost,
     SandboxReady,
     SandboxReaped,
     SandboxReleased,
@@ -58,13 +60,14 @@ from unit.core.story import (
     TAB_2,
     TRANSIENT,
     RepoStory,
+    Story,
     TaskStory,
     a_create,
     an_add,
 )
 
 
-def stepped(story: RepoStory) -> Input:
+def stepped(story: Story) -> Input:
     """The job's execution is about to fetch."""
     intent = story.start(RunRepoJob)
     return JobStepped(intent.id, intent.issue, "pre_sync")
@@ -83,8 +86,12 @@ AGAIN = object()
 
 EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, object]]] = [
     (K.TASK_CREATED, g.no_task, a_create(), None, {"repo": "repo-1", "provider": "local", "agent": "demo"}),
+    (K.TASK_ATTACHED, g.attaching_by_job, BranchReady(1, JOB, "c7"), None,
+     {"branch": "theirs", "head": "c7", "job": JOB}),
     (K.TASK_PROVISION_QUEUED, g.no_task, a_create(), None, {}),
     (K.TASK_STEP_STARTED, g.queued, done(EnsureName, NameEnsured("T", "b", "main")), None, {"step": CREATING}),
+    (K.TASK_STEP_STARTED, g.idle, SandboxLost(BOX, "it was deleted"), None,
+        {"step": "running/observe", "reason": "it was deleted"}),
     (K.TASK_STEP_FAILED, g.creating, fails(CreateSandbox, TRANSIENT), None,
      {"step": CREATING, "attempt": 1, "retry_at": AGAIN, "reason": "it broke", "class": "transient"}),
     (K.TASK_STEP_FAILED, g.second_tab_pending, fails(CreateSession, TRANSIENT), TAB_2,
@@ -149,7 +156,7 @@ EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, obje
     (K.REPO_RETRIED, g.clone_failed, RetryRepo(), None, {}),
     (K.JOB_QUEUED, j.job_runs, j.RESTACK, None,
      {"job": "job-2", "what": "restack_subtree", "branch": "one", "parent": None}),
-    (K.JOB_STARTED, g.cloned, j.SYNC, None, SYNC_TOLD),
+    (K.JOB_STARTED, j.job_has_its_turn, starts(RunRepoJob), None, SYNC_TOLD),
     (K.JOB_STEP, j.job_runs, stepped, None, {"job": JOB, "what": "sync_repo", "step": "pre_sync"}),
     (K.JOB_STEP, j.job_runs, fails(RunRepoJob, TRANSIENT), None,
      {"step": "lock", "attempt": 1, "retry_at": AGAIN, "reason": "it broke", **SYNC_TOLD}),
@@ -189,7 +196,7 @@ def test_every_kind_is_said() -> None:
 def test_kinds_are_stable() -> None:
     """The names are a contract with clients: one that is gone or renamed breaks them."""
     assert [kind.value for kind in HistoryKind] == [
-        "task.created", "task.provision_queued", "task.step_started", "task.step_failed", "task.named",
+        "task.created", "task.attached", "task.provision_queued", "task.step_started", "task.step_failed", "task.named",
         "task.running", "task.failed", "task.retried", "task.stopped", "task.resumed", "task.archived",
         "task.unarchived", "task.killed", "task.renamed",
         "sandbox.created", "sandbox.adopted", "sandbox.lost", "sandbox.released", "sandbox.reaped",

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from taskdock.core.intents import Figures, Intent, Wake
+from taskdock.core.inputs import AwaitBranch, AwaitReady, NoLongerWaits
+from taskdock.core.intents import Figures, Intent, Tell, Wake
 from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
@@ -57,10 +58,19 @@ def place(intent: Intent) -> tuple[str, str]:
     if isinstance(body, Wake):
         return body.reason, "wake"
     kind = type(body).__name__
-    if kind == "Tell":
-        return f"ask:{intent.id.rpartition('#')[2]}", "tell"
+    if isinstance(body, Tell):
+        return _subject(body, intent), "tell"
     subject, lane = PLACES[kind]
     return subject.replace(TAB, getattr(body, "tab_id", TAB)), lane
+
+
+def _subject(tell: Tell, intent: Intent) -> str:
+    """A question has its own number, what takes it back or answers it has the number of the question."""
+    said = tell.input
+    if isinstance(said, AwaitReady | AwaitBranch | NoLongerWaits):
+        assert isinstance(said, NoLongerWaits) or said.ask == int(intent.id.rpartition("#")[2])
+        return f"ask:{said.ask}"
+    return f"tell:{tell.target}:{said.ask}"
 
 
 @pytest.mark.parametrize("given", EVERY)

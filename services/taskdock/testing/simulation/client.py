@@ -292,6 +292,7 @@ class Client:
         force = act.how % 2 == 0
 
         def close(dock: Dock, tab: Tab, key: str | None) -> Awaitable[Any]:
+            self.ledger.closed.add(tab.id)
             if force:
                 self.ledger.given_up.add(tab.id)
             return dock.close_tab(tab.id, force=force, key=key)

@@ -37,6 +37,8 @@ class Ledger:
     """By tab: the last moment at which somebody may have asked its queue to go on."""
     given_up: set[str] = field(factory=set)
     """Messages that were asked to be withdrawn, and tabs that were asked to close with what they had queued."""
+    closed: set[str] = field(factory=set)
+    """Tabs that were asked to close, by force or not."""
     unanswered: int = 0
     """How many requests ended without an answer, and were not sent again."""
     rejected: dict[str, int] = field(factory=dict)

@@ -4,7 +4,7 @@ Owns: every key that `--json` prints; a key is added, never renamed or removed.
 Never: a prompt; texts of messages are in the transcript alone.
 Reads as: a command -> a document -> output.py.
 
-    task    id workspace repo_id provider agent model permission_mode title branch base status activity step failure head
+    task    id workspace repo_id provider agent model permission_mode title branch base on_branch status activity step failure head
             moved sandbox generation created_at updated_at; shown alone also: version waits_for available_actions tabs
             queued held permissions
     tab     id task_id number name agent model status turn message_id held last_end last_end_detail turns_ended session_id
@@ -12,10 +12,10 @@ Reads as: a command -> a document -> output.py.
     permission id tab_id title options (id name kind) status asked_at option_id
     message id task_id tab_id number status reason created_at updated_at
     repo    id workspace name remote trunk head status step failure created_at updated_at
-    job     id repo_id workspace number kind branch parent push undo_of requested_by status step cancel_asked result (outcome
+    job     id repo_id workspace number kind branch parent push undo_of requested_by waiting status step cancel_asked result (outcome
             changed conflicts blocked skipped pushed) error (kind reason hint log_tail) created_at updated_at started_at finished_at
     branches repo_id trunk trunk_head read_at branches jobs
-    step    name attempt started_at retry_at waits_for progress last_progress_at
+    step    name attempt started_at retry_at waits_for job_id progress last_progress_at
     failure step class reason attempts retry log_tail
     event   number boundary kind at tab_id data
     item    tab_id position source kind at body
@@ -51,7 +51,7 @@ def task_document(task: Task) -> Document:
     """A task as a list shows it."""
     return {
         **_fields(task, "id", "workspace", "repo_id", "provider", "agent", "model", "permission_mode"),
-        **_fields(task, "title", "branch", "base"),
+        **_fields(task, "title", "branch", "base", "on_branch"),
         "status": task.status.value,
         "activity": task.activity.value,
         "step": _step(task.step),
@@ -136,6 +136,7 @@ def job_document(job: Job) -> Document:
         **_fields(job, "id", "repo_id", "workspace", "number"),
         "kind": job.kind.value,
         **_fields(job, "branch", "parent", "push", "undo_of", "requested_by"),
+        "waiting": [waiting.task_id for waiting in job.waiting],
         "status": job.status.value,
         "step": _step(job.step),
         "cancel_asked": job.cancel_asked,
@@ -212,7 +213,7 @@ def _step(step: Step | None) -> Document | None:
     if step is None:
         return None
     return {
-        **_fields(step, "name", "attempt", "waits_for", "progress"),
+        **_fields(step, "name", "attempt", "waits_for", "job_id", "progress"),
         **_times(step, "started_at", "retry_at", "last_progress_at"),
     }
 

@@ -79,13 +79,14 @@ def watch(context: click.Context, job_id: str) -> None:
 
 @command.command()
 @_id
+@click.option("--force", is_flag=True, help="Also when tasks wait for it; they fail then.")
 @orders.key
 @click.pass_context
-def cancel(context: click.Context, /, *, job_id: str, key: str | None) -> None:
+def cancel(context: click.Context, /, *, job_id: str, force: bool, key: str | None) -> None:
     """End a job: a queued one at once, a running one when its clone is clean again. What it moved can be undone."""
 
     async def give(dock: Dock, invocation: Invocation) -> Done:
-        receipt = await dock.cancel_job(job_id, key=key, workspace=invocation.workspace)
+        receipt = await dock.cancel_job(job_id, force=force, key=key, workspace=invocation.workspace)
         return Done(receipt, job_id, f"{job_id} is being cancelled")
 
     settle(context, give)

@@ -47,6 +47,7 @@ def job_lines(job: Job, now: datetime) -> list[str]:
         ("repo", job.repo_id),
         ("asked", what(job)),
         ("by", job.requested_by),
+        ("waited for by", ", ".join(waiting.task_id for waiting in job.waiting) or None),
         ("status", job.status.value),
         ("step", f"{step.name}, attempt {step.attempt}: {step.progress or 'begun'}" if step else None),
         ("age", f"{output.age(job.created_at, now)} ago"),

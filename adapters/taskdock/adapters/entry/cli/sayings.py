@@ -56,6 +56,11 @@ def _clock(at: Json) -> str:
     return datetime.fromisoformat(str(at)).astimezone().strftime("%H:%M:%S")
 
 
+def _attached(data: _Data) -> str:
+    where = f" at {commit(data['head'])}" if data.get("head") else ""
+    return f"branch {data['branch']}{where}, registered by {data['job']}"
+
+
 def _named(data: _Data) -> str:
     note = f" ({data['note']})" if data.get("note") else ""
     return f"branch {data['branch']} from {data['base']}{note}"
@@ -85,6 +90,7 @@ def _turn_ended(data: _Data) -> str | None:
 
 _SAYINGS: dict[HistoryKind, Callable[[_Data], str | None]] = {
     HistoryKind.TASK_STEP_FAILED: lambda data: f"{data['step']}: {of_attempt(data)}",
+    HistoryKind.TASK_ATTACHED: _attached,
     HistoryKind.TASK_NAMED: _named,
     HistoryKind.TASK_FAILED: lambda data: (
         f"failed in {data['step']}, attempt {data['attempts']} ({data['class']}): {data['reason']}"
