@@ -36,11 +36,14 @@ INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --edita
 
 .PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults mutants git-spice stack-tool
 
-run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
-	$(BIN)/taskdock demo --stay --home .taskdock
+# The demo shows a stack with the git-spice that was built here, else with the one on the path, else says that there is none.
+DEMO := PATH="$(CURDIR)/.tools:$$PATH" $(BIN)/taskdock demo --home .taskdock
 
-demo: setup-run ## the same demo, to its end; exits 0 or 1
-	$(BIN)/taskdock demo --home .taskdock
+run: setup-run stack-tool ## set up what running needs, then the demo task, and stay up (the default)
+	$(DEMO) --stay
+
+demo: setup-run stack-tool ## the same demo, to its end; exits 0 or 1
+	$(DEMO)
 
 # Most tests wait for real processes more than they compute, so there are more workers than processors here.
 WORKERS ?= 4
@@ -111,11 +114,11 @@ wheel: setup ## build sdist and wheel into dist/
 git-spice: $(GIT_SPICE) ## build the git-spice that tools/go.mod pins; needs Go 1.26 or newer
 	@echo "git-spice $(GIT_SPICE_VERSION) is in $(GIT_SPICE)"
 
-# Tests of the stack skip and say so where there is no Go. Where there is, a build that fails is told, and fails CI.
+# Without Go the demo shows no stack, and tests of stacks skip and say so. With it, a build that fails is told, and fails CI.
 stack-tool:
-	@if ! command -v go >/dev/null 2>&1; then echo "no Go here: git-spice is not built, its tests are skipped"; \
+	@if ! command -v go >/dev/null 2>&1; then echo "no Go here: git-spice is not built"; \
 	elif ! $(MAKE) --no-print-directory git-spice; then \
-		echo "git-spice could not be built (see above); its tests are skipped" >&2; [ "$${CI:-}" != true ]; fi
+		echo "git-spice could not be built (see above)" >&2; [ "$${CI:-}" != true ]; fi
 
 setup: $(DEV_STAMP) ## everything that tests need, into .venv
 
