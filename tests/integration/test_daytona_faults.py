@@ -286,12 +286,13 @@ async def test_secrets_are_in_no_request_but_the_start_of_the_agent(
     assert stand_in.key not in repr(boxes.__dict__) + repr(seen)
 
 
+@pytest.mark.parametrize("status", [400, 404, 422])
 async def test_what_is_refused_for_good_is_permanent(
-    stand_in: StandIn, boxes: DaytonaSandboxes, spec: SandboxSpec
+    stand_in: StandIn, boxes: DaytonaSandboxes, spec: SandboxSpec, status: int
 ) -> None:
     """With Daytona's own words, on one line."""
     message = "Snapshot ubuntu not found.\nDid you add it?"
-    stand_in.order({"op": "create", "kind": "refuse", "status": 400, "message": message})
+    stand_in.order({"op": "create", "kind": "refuse", "status": status, "message": message})
     with pytest.raises(Permanent, match=r"Snapshot ubuntu not found\. Did you add it"):
         await boxes.ensure(spec)
 
