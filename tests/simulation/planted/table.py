@@ -203,7 +203,7 @@ BUGS = (
     ),
     Bug(
         jobs.queued_twice_after_a_lost_answer, {9}, 5,
-        (_A_REPO, fail_store("store.commit", Kind.LOST), _RESTACK), 0,
+        (_A_REPO, _RESTACK, act("request_job", 15.0, how=7)), 0,
     ),
     Bug(jobs.job_never_goes_on, {9}, 20, (_A_REPO, act("kill", 0.0, how=20), _RESTACK), 0),
     Bug(jobs.job_ends_twice, {5}, 2, (_A_REPO, _RESTACK), 0),

@@ -7,6 +7,7 @@ Reads as: World.apply(act) -> `Client.give` -> Dock -> ledger.py.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from traceback import format_exception
 from typing import Any
 
@@ -46,6 +47,8 @@ REMOTES = (
     "https://git.example.org/missing/repo",
 )
 BRANCHES = (None, None, None, None, "own/first", "own/second", "main")
+_AGAIN_EVERY = 8
+"""One of so many requests for a job is an earlier one that is sent once more."""
 ASKED_KINDS = tuple(kind for kind in JobKind if kind is not JobKind.UNDO)
 
 
@@ -56,6 +59,8 @@ class Client:
     nature: Nature
     dock: Callable[[], Awaitable[Dock]]
     ledger: Ledger = field(factory=Ledger)
+    _asked: tuple[str, str, Callable[[Dock, str | None], Awaitable[Any]]] | None = None
+    """The newest request for a job that had a key."""
 
     async def give(self, act: Act) -> None:
         """Give the command of an act to whom it fits, or, now and then, to whom it does not."""
@@ -94,7 +99,15 @@ class Client:
 
     async def _ask(self, name: str, act: Act, call: Callable[[Dock, str | None], Awaitable[Any]]) -> Any:  # noqa: ANN401 - receipts of several kinds
         """Ask, and ask again with the same key when the answer is lost; None when it was refused, or not answered."""
-        key = self.nature.new_id("key") if act.how % 4 else None
+        return await self._send(name, self._key(act), call)
+
+    def _key(self, act: Act) -> str | None:
+        """A new key; now and then a client gives none."""
+        return self.nature.new_id("key") if act.how % 4 else None
+
+    async def _send(
+        self, name: str, key: str | None, call: Callable[[Dock, str | None], Awaitable[Any]]
+    ) -> Any:  # noqa: ANN401 - receipts of several kinds
         for _ in range(TRIES_MAX):
             dock = await self.dock()
             try:
@@ -208,7 +221,10 @@ class Client:
     # Jobs
 
     async def request_job(self, act: Act) -> None:
-        """Ask for a job of a repo, about a branch that is there, most of the time."""
+        """Ask for a job of a repo, about a branch that is there, most of the time; or send what was asked once more."""
+        if act.how % _AGAIN_EVERY == _AGAIN_EVERY - 1 and self._asked is not None:
+            await self._ask_job(*self._asked)
+            return
         kind = ASKED_KINDS[act.task % len(ASKED_KINDS)]
         names = [name for name in BRANCHES[:-2] if name is not None]
         names += [view.task.branch for view in await self._views() if view.task.branch is not None]
@@ -249,8 +265,16 @@ class Client:
         self, name: str, act: Act, call: Callable[[Dock, str, str | None], Awaitable[Any]]
     ) -> None:
         """Ask for a job; `requested_by` names the request, however often it is sent."""
-        by = self.nature.new_id("request")
-        receipt = await self._ask(name, act, lambda dock, key: call(dock, by, key))
+        key, by = self._key(act), self.nature.new_id("request")
+        ask = partial(_with_request, call, by)
+        if key is not None:
+            self._asked = (name, key, ask)
+        await self._ask_job(name, key, ask)
+
+    async def _ask_job(
+        self, name: str, key: str | None, call: Callable[[Dock, str | None], Awaitable[Any]]
+    ) -> None:
+        receipt = await self._send(name, key, call)
         if receipt is not None and receipt.job_id not in self.ledger.jobs:
             self.ledger.jobs.append(receipt.job_id)
 
@@ -406,6 +430,13 @@ class Client:
 
     def _sent(self, message_id: str, task_id: str, tab_id: str, text: str) -> None:
         self.ledger.messages[message_id] = Sent(message_id, task_id, tab_id, text)
+
+
+def _with_request(
+    call: Callable[[Dock, str, str | None], Awaitable[Any]], by: str, dock: Dock, key: str | None
+) -> Awaitable[Any]:
+    """The call with the name of its request."""
+    return call(dock, by, key)
 
 
 def _actions(view: TaskView, *, of_tab: bool) -> set[str]:

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from taskdock.core.history import HistoryKind
+from taskdock.core.intents import RunRepoJob
 from taskdock.core.job import CANCELLED, FINAL, RUNNING, Job
 from taskdock.ports.store import Commit
 from taskdock.testing.simulation.invariant import Invariant
@@ -25,16 +26,19 @@ _ONCE = (HistoryKind.JOB_QUEUED, HistoryKind.JOB_STARTED)
 
 
 class OneJob(Invariant):
-    """One job of a repo runs at a time; what keeps two gits apart is seen where they begin (gits.py)."""
+    """One job of a repo has its turn at a time; what keeps two gits apart is seen where they begin (gits.py)."""
 
     number = 6
 
     def after_step(self, boundaries: frozenset[str]) -> None:
-        """Count those that run."""
+        """Count those that run, or whose run is ordered."""
+        bodies = [one.intent.body for one in self.data.outbox.values() if one.status != "cancelled"]
+        runs = [body for body in bodies if isinstance(body, RunRepoJob)]
         for repo_id in boundaries:
-            running = [job.id for job in self.all(Job, repo_id) if job.at == RUNNING]
+            running = {job.id for job in self.all(Job, repo_id) if job.at == RUNNING}
+            running |= {body.job_id for body in runs if body.repo_id == repo_id}
             if len(running) > 1:
-                self.broken(f"{repo_id} runs {running}")
+                self.broken(f"{repo_id} runs {sorted(running)}")
 
 
 class JobsStayEnded(Invariant):
