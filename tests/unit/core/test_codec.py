@@ -15,7 +15,9 @@ from taskdock.core.inputs import (
     AwaitBranch,
     AwaitReady,
     BranchAwaited,
+    BranchBorn,
     BranchFailed,
+    BranchMoved,
     BranchReady,
     NoLongerWaits,
     RepoFailed,
@@ -121,6 +123,7 @@ def test_texts_come_back(text: str) -> None:
     [
         AwaitReady("task-1", 3), RepoReady(3), RepoFailed(3, "no", None), RepoFailed(3, "no", "x"),
         AwaitBranch("task-1", 3, "theirs"), NoLongerWaits("task-1", 3), BranchAwaited(3, "job-1"),
+        BranchBorn("task-1", 3, "one", "main", "c1"), BranchMoved("job-1", "one", "c1", None),
         BranchReady(3, "job-1", "c7"), BranchReady(3, "job-1", None), BranchFailed(3, "job-1", "no"),
     ],
 )  # fmt: skip

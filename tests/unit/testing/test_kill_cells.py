@@ -9,6 +9,7 @@ from taskdock.ports.agent import AgentGateway
 from taskdock.ports.clone import CloneStore
 from taskdock.ports.naming import Namer
 from taskdock.ports.sandbox import SandboxAccess, SandboxProvider
+from taskdock.ports.stack import StackJobs
 from taskdock.testing.kill_matrix.__main__ import main
 from taskdock.testing.kill_matrix.cells import CELLS, chosen
 from taskdock.testing.kill_matrix.promises import Finding, Promise
@@ -20,9 +21,10 @@ PORTS = {
     "gateway": AgentGateway,
     "clones": CloneStore,
     "namer": Namer,
+    "stack": StackJobs,
 }
-UNGATED = {"provider.aclose"}
-"""Closing is what a process that is killed never comes to."""
+UNGATED = {"provider.aclose", "stack.probe", "stack.settle"}
+"""What no journey comes to: a process that is killed closes nothing, and a task's own jobs are not cancelled."""
 
 
 def methods() -> set[str]:
