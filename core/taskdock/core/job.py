@@ -4,7 +4,8 @@ Owns: the rules, the job table, the `Job` record, its guards and orders. What it
 Never: git; a second job of a repo while one runs.
 Reads as: repo_boundary fires triggers here -> the row alone sets the status.
 
-Rule 1. A job is queued at once, and runs when its repo is ready and no other job of it runs, oldest first.
+Rule 1. A job is queued at once. Its turn comes when its repo is ready and no other job of it has the turn, oldest first; it
+        is `running` from the commit on that says that its clone is about to be taken.
 Rule 2. Each attempt commits its start, then each of its steps, before it touches anything; the same job again after a crash
         recovers what was left and goes on.
 Rule 3. A job that is cancelled while it runs, or that ran out of time, is settled by one more run, which only makes the clone
@@ -41,7 +42,10 @@ STATES: dict[str, tuple[str, ...]] = {
 
 ROWS = (
     Row("request", NEW, QUEUED, then="note_queued"),
-    Row("turn", QUEUED, RUNNING, then="note_started"),
+    Row("turn", QUEUED, "=", then="run"),
+    Row("begin", QUEUED, RUNNING, then="note_started"),
+    Row("failed", QUEUED, "=", when="may_try_again", then=("note_failed_attempt", "run")),
+    Row("failed", QUEUED, ERROR, then="take_failure"),
     Row("repo_failed", QUEUED, ERROR, then="take_repo_failure"),
     Row("cancel", QUEUED, CANCELLED),
     Row("cancel", RUNNING, "=", then="ask_to_end"),
@@ -129,8 +133,11 @@ class JobCursor:
     @state.setter
     def state(self, entered: str) -> None:
         if entered != self.job.at:
-            step = Step("lock", attempt=1, started_at=self._draft.now) if entered == RUNNING else None
+            step = (self.job.step or self._first_step()) if entered == RUNNING else None
             self._put(at=entered, step=step)
+
+    def _first_step(self) -> Step:
+        return Step("lock", attempt=1, started_at=self._draft.now)
 
     def _put(self, **changes: Any) -> None:
         self._draft.put(evolve(self.job, updated_at=self._draft.now, **changes))
@@ -181,7 +188,7 @@ class JobCursor:
 
     @order
     def note_started(self) -> None:
-        """Its turn has come."""
+        """Its clone is about to be taken."""
         self._put(started_at=self._draft.now)
         self._draft.note(HistoryKind.JOB_STARTED, **self._told())
 
@@ -223,10 +230,15 @@ class JobCursor:
     @order
     def note_failed_attempt(self) -> None:
         """One attempt failed and another follows."""
-        assert self._failed is not None and self._intent is not None and self.job.step is not None
+        assert self._failed is not None and self._intent is not None
         retry_at = self._draft.next_attempt_at(self._intent, self._failed)
         assert retry_at is not None
-        step = evolve(self.job.step, attempt=self._intent.attempt + 1, retry_at=retry_at, progress=None)
+        step = evolve(
+            self.job.step or self._first_step(),
+            attempt=self._intent.attempt + 1,
+            retry_at=retry_at,
+            progress=None,
+        )
         self._put(step=step)
         self._draft.note(
             HistoryKind.JOB_STEP,

@@ -14,7 +14,7 @@ from taskdock.core.errors import Conflict
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import Failed, JobEnded
 from taskdock.core.intents import Intent, RunRepoJob
-from taskdock.core.job import ERROR, MACHINE, QUEUED, RUNNING, Job, JobCursor
+from taskdock.core.job import ERROR, MACHINE, QUEUED, Job, JobCursor
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import must_fire
 from taskdock.core.repo import ERROR as REPO_ERROR
@@ -95,12 +95,19 @@ def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
 
 
 def started(draft: Draft, fact: inputs.Started) -> str | None:
-    """An execution is about to take the clone."""
+    """An execution is about to take the clone; also again, after a crash."""
     intent = draft.matching(fact.intent_id, fact.issue)
     if isinstance(intent, str):
         return intent
     draft.mark_started(intent)
+    assert isinstance(intent.body, RunRepoJob)
+    _begin(draft, intent.body.job_id)
     return None
+
+
+def _begin(draft: Draft, job_id: str) -> None:
+    if draft.get(Job, job_id).at == QUEUED:
+        must_fire(MACHINE, JobCursor(draft, job_id), "begin")
 
 
 def stepped(draft: Draft, fact: inputs.JobStepped) -> str | None:
@@ -132,6 +139,8 @@ def progressed(draft: Draft, job_id: str, sentence: str) -> str | None:
 def ended(draft: Draft, intent: Intent, trigger: str, value: object, failed: Failed | None) -> None:
     """A run of a job came to its end."""
     assert isinstance(intent.body, RunRepoJob)
+    if isinstance(value, JobEnded):
+        _begin(draft, intent.body.job_id)  # what has ended had begun, whoever forgot to say so
     must_fire(
         MACHINE, JobCursor(draft, intent.body.job_id, value=value, intent=intent, failed=failed), trigger
     )
@@ -160,11 +169,15 @@ def _remember_undo(draft: Draft, job: Job) -> None:
 
 
 def settle(draft: Draft) -> None:
-    """Whose turn it is: the oldest queued job of a repo that is ready and has none running; without a clone, nobody's."""
+    """Whose turn it is: the oldest queued job of a repo that is ready, while no job of it has a run; without a clone, nobody's."""
     repo = draft.get(Repo, draft.slice.boundary)
     queued = sorted((job for job in draft.all(Job) if job.at == QUEUED), key=lambda job: job.number)
     if repo.at == REPO_ERROR:
         for job in queued:
             must_fire(MACHINE, JobCursor(draft, job.id), "repo_failed")
-    elif repo.at == READY and queued and not any(job.at == RUNNING for job in draft.all(Job)):
+    elif (
+        repo.at == READY
+        and queued
+        and not any(isinstance(one.body, RunRepoJob) for one in draft.open.values())
+    ):
         must_fire(MACHINE, JobCursor(draft, queued[0].id), "turn")

@@ -4,13 +4,16 @@ from taskdock.core.inputs import CancelJob, FailureClass
 from taskdock.core.intents import CloneRepo, RunRepoJob
 from unit.core import givens as g
 from unit.core import givens_job as j
-from unit.core.cases import Case, done, fails
+from unit.core.cases import Case, done, fails, starts
 from unit.core.story import JOB, PERMANENT, TRANSIENT
 
 CASES = (
     Case("request: new -> queued", g.cloning, j.SYNC, "queued", "", "job.queued"),
-    Case("turn: queued -> running", g.cloned, j.SYNC, "running", "RunRepoJob", "job.queued job.started",
-         also=("request: new -> queued",)),
+    Case("turn: queued -> =", g.cloned, j.SYNC, "queued", "RunRepoJob", "job.queued", also=("request: new -> queued",)),
+    Case("begin: queued -> running", j.job_has_its_turn, starts(RunRepoJob), "running", "", "job.started"),
+    Case("failed[may_try_again]: queued -> =", j.job_has_its_turn, fails(RunRepoJob, TRANSIENT),
+         "queued", "RunRepoJob", "job.step"),
+    Case("failed: queued -> error", j.job_has_its_turn, fails(RunRepoJob, PERMANENT), "error", "", "job.failed"),
     Case("repo_failed: queued -> error", j.job_waits_for_clone, fails(CloneRepo, PERMANENT),
          "error", "", "repo.failed job.failed"),
     Case("cancel: queued -> cancelled", j.job_waits_for_clone, CancelJob(JOB), "cancelled", "", "job.cancelled"),
@@ -21,7 +24,7 @@ CASES = (
     Case("job_ended[ran_late]: running -> error", j.job_is_settled_after_deadline, done(RunRepoJob, j.JOB_ENDED),
          "error", "", "job.failed"),
     Case("job_ended: running -> completed", j.job_waits_for_job, done(RunRepoJob, j.JOB_ENDED),
-         "completed", "RunRepoJob", "job.completed job.started", also=("turn: queued -> running",)),
+         "completed", "RunRepoJob", "job.completed", also=("turn: queued -> =",)),
     Case("failed[may_try_again]: running -> =", j.job_runs, fails(RunRepoJob, TRANSIENT),
          "running", "RunRepoJob", "job.step"),
     Case("failed[must_be_settled]: running -> =", j.job_runs, fails(RunRepoJob, FailureClass.DEADLINE),

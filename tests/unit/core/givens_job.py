@@ -24,10 +24,18 @@ def job_waits_for_clone() -> RepoStory:
 
 
 @repo_given
-def job_runs() -> RepoStory:
-    """A job is running."""
+def job_has_its_turn() -> RepoStory:
+    """A job's run is ordered, and nobody has begun it."""
     story = cloned()
     story.do(SYNC)
+    return story
+
+
+@repo_given
+def job_runs() -> RepoStory:
+    """A job is running."""
+    story = job_has_its_turn()
+    story.start(intents.RunRepoJob)
     return story
 
 
@@ -43,7 +51,6 @@ def job_waits_for_job() -> RepoStory:
 def job_is_settled_after_cancel() -> RepoStory:
     """A job that was running is cancelled: the run that only settles is ordered."""
     story = job_runs()
-    story.start(intents.RunRepoJob)
     story.do(inputs.CancelJob(JOB))
     return story
 
@@ -52,7 +59,6 @@ def job_is_settled_after_cancel() -> RepoStory:
 def job_is_settled_after_deadline() -> RepoStory:
     """A job ran out of time: the run that only settles is ordered."""
     story = job_runs()
-    story.start(intents.RunRepoJob)
     story.fail(intents.RunRepoJob, FailureClass.DEADLINE)
     return story
 

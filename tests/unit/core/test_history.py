@@ -156,7 +156,7 @@ EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, obje
     (K.REPO_RETRIED, g.clone_failed, RetryRepo(), None, {}),
     (K.JOB_QUEUED, j.job_runs, j.RESTACK, None,
      {"job": "job-2", "what": "restack_subtree", "branch": "one", "parent": None}),
-    (K.JOB_STARTED, g.cloned, j.SYNC, None, SYNC_TOLD),
+    (K.JOB_STARTED, j.job_has_its_turn, starts(RunRepoJob), None, SYNC_TOLD),
     (K.JOB_STEP, j.job_runs, stepped, None, {"job": JOB, "what": "sync_repo", "step": "pre_sync"}),
     (K.JOB_STEP, j.job_runs, fails(RunRepoJob, TRANSIENT), None,
      {"step": "lock", "attempt": 1, "retry_at": AGAIN, "reason": "it broke", **SYNC_TOLD}),

@@ -62,6 +62,22 @@ def test_jobs_take_turns_in_the_order_in_which_they_were_asked() -> None:
     assert story.repo.jobs_asked == 3
 
 
+def test_a_job_is_running_from_its_first_call_on() -> None:
+    """Its run is ordered in the commit that asks for it; it stays queued, joined and ended at once, until somebody begins."""
+    story = g.cloned()
+    assert job_in(ask(story, 1)).at == "queued"
+    assert ask(story, 2).ignored == "an equal job is queued"
+    job = job_in(story.do(inputs.CancelJob(JOB)))
+    assert (job.at, job.started_at, story.open(RunRepoJob)) == ("cancelled", None, [])
+
+
+def test_a_run_that_tells_its_end_alone_had_begun() -> None:
+    """An end is never lost, even of a run that did not say that it began."""
+    story = j.job_has_its_turn()
+    job = job_in(story.succeed(RunRepoJob, j.JOB_ENDED))
+    assert (job.at, job.started_at, job.result) == ("completed", story.now, j.JOB_CHANGED)
+
+
 def test_an_equal_job_joins_only_one_that_waits() -> None:
     """What runs may have passed the point that the asker means; so the first equal one after it waits, and others join that."""
     story = j.job_runs()
