@@ -45,6 +45,7 @@ BEST_LEVEL = [
     "create/gateway.prompt.after",
     "create/clones.take_in.before",
     "create/clones.take_in.after",
+    "create/stack.run.after",
     "kill/provider.destroy.before",
     "kill/provider.destroy.after",
     "kill/clones.take_in.after",

@@ -70,18 +70,6 @@ def seen(phase: inputs.SandboxPhase) -> Answer:
     return lambda _body: Succeeded(inputs.Observed(phase, datetime.now(UTC)))
 
 
-def job_done(body: Any) -> Outcome:  # noqa: ANN401 - as `Answer` has it
-    """Have a job find its branch."""
-    seen = (BranchSeen(body.branch or "main", HEAD),)
-    return Succeeded(inputs.JobEnded(JobResult(), None, seen, HEAD, datetime.now(UTC)))
-
-
-def job_failed(reason: str) -> Answer:
-    """Have a job end in error."""
-    failure = JobFailure(JobErrorKind.USER_ERROR, reason)
-    return lambda _body: Succeeded(inputs.JobEnded(JobResult(), failure))
-
-
 def permanent(reason: str, log_tail: str | None = None) -> Answer:
     """Fail for good."""
     return lambda _body: Failed(FailureClass.PERMANENT, reason, log_tail=log_tail)
@@ -105,7 +93,6 @@ def failing_once(reason: str, then: Answer) -> Answer:
 def _answers() -> dict[type, Answer]:
     return {
         intents.CloneRepo: _done(inputs.Cloned("main", HEAD)),
-        intents.RunRepoJob: job_done,
         intents.EnsureName: _named,
         intents.CreateSandbox: _done(inputs.SandboxReady(adopted=False)),
         intents.EnsureAgent: _done(inputs.AgentReady()),
