@@ -5,22 +5,13 @@ Never: the user's config, hooks or identity; every git here runs in an environme
 Reads as: tests -> this -> git.
 """
 
-import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from taskdock.testing.conformance.clone_repos import ENVIRONMENT
+
 AUTHOR = "Ada Example <ada@example.org> 1700000000 +0000"
-ENVIRONMENT = {
-    "PATH": os.environ.get("PATH", os.defpath),
-    "LC_ALL": "C",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_AUTHOR_NAME": "Ada Example",
-    "GIT_AUTHOR_EMAIL": "ada@example.org",
-    "GIT_COMMITTER_NAME": "Ada Example",
-    "GIT_COMMITTER_EMAIL": "ada@example.org",
-}
 DEFAULT_FILES: Mapping[str, str | bytes] = {"README.md": "# Demo\n", "src/app.py": "print('hello')\n"}
 
 

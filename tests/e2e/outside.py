@@ -18,7 +18,7 @@ from typing import Any
 from attrs import frozen
 
 from e2e.witness import Seen, prompts_seen, sandboxes_of
-from git_repos import ENVIRONMENT
+from taskdock.testing.conformance.clone_repos import ENVIRONMENT
 
 _NAME = re.compile(r"td-[0-9a-f]+-(?P<task>task-\w+)-g(?P<generation>\d+)")
 _SERVER = re.compile(r"(?P<tab>tab-\w+)-g\d+-s\d+")

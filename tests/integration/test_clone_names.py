@@ -7,12 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from git_repos import ENVIRONMENT
 from taskdock.adapters.clone.failures import NETWORK, failure
 from taskdock.adapters.clone.progress import sentence
 from taskdock.adapters.clone.refs import head_name, is_branch_name, is_ref_name
 from taskdock.adapters.clone.remote import Remote, redact
 from taskdock.core.errors import Permanent
+from taskdock.testing.conformance.clone_repos import ENVIRONMENT
 
 HOSTS = st.sampled_from(["example.org", "example.org:8443", "10.0.0.1", "[::1]:80"])
 SCHEMES = st.sampled_from(["http", "https"])

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from git_repos import ENVIRONMENT
 from taskdock.adapters.naming.heuristic import HeuristicNamer, slug_of, title_of
 from taskdock.core.values import check_branch, check_title
 from taskdock.ports.naming import NameProposal, Namer, NameRequest
+from taskdock.testing.conformance.clone_repos import ENVIRONMENT
 
 # Pieces that mean something to the namer, so that random prompts reach its corners.
 PIECES = st.sampled_from(

@@ -5,10 +5,10 @@ Never: a name that only one run knows; acts choose among what there is by number
 Reads as: seeds, rules and replays make one -> World applies it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from random import Random
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 PAUSES_SECONDS = (0.0, 0.01, 0.2, 2.0, 15.0, 120.0, 1800.0)
 """How long a world goes on by itself after an act."""
@@ -59,10 +59,10 @@ class Script:
         return cls(int(seed), tuple(_parsed(act) for act in acts))
 
     @classmethod
-    def from_seed(cls, seed: int, length: int, weights: dict[str, int]) -> "Script":
-        """The acts that a seed stands for."""
+    def from_seed(cls, seed: int, length: int, weights: dict[str, int], *, likes: bool = False) -> "Script":
+        """The acts that a seed stands for, as often as their weights say, or as this seed likes them."""
         dice = Random(f"script/{seed}")  # noqa: S311 - a simulation needs no secrets
-        return cls(seed, tuple(_rolled(dice, length, weights)))
+        return cls(seed, tuple(_liked(dice, length, weights) if likes else _rolled(dice, length, weights)))
 
 
 def _parsed(text: str) -> Act:
@@ -71,16 +71,18 @@ def _parsed(text: str) -> Act:
     return Act(name, task, tab, how, pause)
 
 
-def _rolled(dice: Random, length: int, weights: dict[str, int]) -> Iterable[Act]:
+def _liked(dice: Random, length: int, weights: dict[str, int]) -> Iterable[Act]:
     """Roll acts; each world has likings of its own, since what is rare everywhere never meets what is rare, too."""
     liked = {name: weight * dice.choice(_MOODS) for name, weight in weights.items()}
     liked = liked if any(liked.values()) else weights
-    names = [OPENING, *dice.choices(list(liked), list(liked.values()), k=length)][:length]
-    pauses = dice.choices(range(len(PAUSES_SECONDS)), dice.choice(_PAUSE_WEIGHTS), k=length)
+    acts = tuple(_rolled(dice, length, liked, dice.choice(_PAUSE_WEIGHTS)))
+    return (*(evolve(act, name=OPENING) for act in acts[:1]), *acts[1:])
+
+
+def _rolled(
+    dice: Random, length: int, weights: dict[str, int], pause_weights: tuple[int, ...] = _PAUSE_WEIGHTS[0]
+) -> Iterable[Act]:
+    names = dice.choices(list(weights), list(weights.values()), k=length)
+    pauses = dice.choices(range(len(PAUSES_SECONDS)), pause_weights, k=length)
     for name, pause in zip(names, pauses, strict=True):
         yield Act(name, dice.randrange(NUMBERS), dice.randrange(NUMBERS), dice.randrange(NUMBERS), pause)
-
-
-def names(script: Script) -> Iterator[str]:
-    """What is done, in order."""
-    return (act.name for act in script.acts)

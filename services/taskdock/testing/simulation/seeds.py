@@ -40,7 +40,7 @@ def quiet_logs() -> Iterator[None]:
 
 def script_of(seed: int, length: int = LENGTH, own_acts: OwnActs = NO_ACTS) -> Script:
     """What a seed stands for; acts of your own change what that is."""
-    return Script.from_seed(seed, length, ACTS | dict.fromkeys(own_acts, OWN_WEIGHT))
+    return Script.from_seed(seed, length, ACTS | dict.fromkeys(own_acts, OWN_WEIGHT), likes=True)
 
 
 def run_script(

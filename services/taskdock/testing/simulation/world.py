@@ -78,7 +78,8 @@ class World:
     _mischief: Mischief = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        nature = Nature(self.seed, self.loop, numbers=self.numbers)
+        own = {kind.number for kind in self.invariants} - NUMBERS
+        nature = Nature(self.seed, self.loop, numbers=self.numbers | own)
         self.outside = Outside(nature, Boxes(nature), Clones(), MemoryData(owner=OWNER), figures=figures())
         self.client = Client(nature, self.dock)
         self._mischief = Mischief(self)
