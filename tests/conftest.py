@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from container_engine import Engine, NoEngine, running_engine
 from local_process import current_level, ground
 from taskdock.adapters.sandbox.local.levels import Level
 
@@ -32,3 +33,13 @@ def level(request: pytest.FixtureRequest) -> Iterator[Level]:
     current_level.append(one)
     yield one
     current_level.pop()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """An engine for containers, for as long as this process of the session lives."""
+    try:
+        with running_engine() as running:
+            yield running
+    except NoEngine as error:
+        pytest.skip(f"no containers here: {error}")

@@ -1,25 +1,44 @@
-"""Sandboxes for Taskdock that are containers of a Docker-compatible engine (Docker, podman), over its unix socket.
+"""Docker provider: a sandbox is a container of a Docker-compatible engine (Docker, podman) on this machine.
 
-One sandbox is one container of the same name; its files are the container's own, so removing it leaves nothing.
-Whatever has to be done inside is done by `INSIDE`, a program for the container's Python that reads one request on its
-stdin and writes one answer. It lives on when Taskdock dies: locks, records and supervisors of services are in the box,
-on a tmpfs that goes with every stop.
+Owns: `PROVIDER`, found through the entry point group `taskdock.sandbox_providers`.
+Never: something in memory or on the disk of the host that the next process would miss; an image that is pulled.
+Reads as: Taskdock -> `DockerSandboxes` -> the engine's socket, and the keeper in the box by its published port.
+
+A container has the sandbox's name, its labels are the sandbox's, its files are its own: removing it leaves nothing. Its
+main program is the keeper: the second part of this file (`INSIDE`), which the container carries as its command. The
+keeper runs commands and services, and forgets all with every stop of the box, just as they end. Its key is in the
+container's environment, where any process of Taskdock finds it that may use the engine, and no other user of the host.
 """
 
+from __future__ import annotations
+
+import errno
+import hmac
+import inspect
 import json
+import os
 import secrets
+import select
+import signal
 import socket
-import tarfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from io import BytesIO
+import stat
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from subprocess import DEVNULL, Popen
+from tempfile import TemporaryFile
+from typing import IO, Any, ClassVar
 
 import anyio
-import anyio.to_thread
-import httpcore
 import httpx
+from anyio import CapacityLimiter, to_thread
 from attrs import field, frozen
 from attrs.validators import ge, gt, optional
 
@@ -48,490 +67,24 @@ from taskdock.ports.sandbox import (
     ServiceSpec,
 )
 
-HOME = "/box/home"
-CHECKOUT = f"{HOME}/checkout"
-FOLDERS = {"box": 0o755, "box/home": 0o700, "box/home/checkout": 0o755, "box/staged": 0o700, "box/logs": 0o700}
-FIRST_PORT = 17000
 LABEL = "taskdock."
-CREATE_WINDOW_SECONDS = 30.0
+CREATE_WINDOW_SECONDS = 15.0
 ENGINE_SECONDS = 60.0
 TAKEN_SECONDS = 10.0
+UP_SECONDS = 20.0
 
-
-@frozen
-class DockerConfig:
-    """The table [provider.docker]."""
-
-    image: str
-    socket: Path = Path("/var/run/docker.sock")
-    python: str = "python3"
-    user: str = "1000:1000"
-    network: str = "bridge"
-    memory_mib: int | None = field(default=None, validator=optional(ge(64)))
-    cpus: float | None = field(default=None, validator=optional(gt(0)))
-    processes_max: int = field(default=1024, validator=ge(16))
-    services_max: int = field(default=4, validator=ge(1))
-
-
-# The program that works inside. Faults are answered by class; nothing of it needs a shell, nor a secret in its argv.
-INSIDE = r'''# taskdock-docker
-import ctypes, errno, fcntl, json, os, secrets, selectors, signal, socket, stat, subprocess, sys, threading, time
-
-MIB, HOME, STAGED, LOGS = 1 << 20, "/box/home", "/box/staged", "/box/logs"
-SOON = (errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ETXTBSY)
-INPUT = os.fdopen(0, "rb", buffering=MIB)
-
-class Ended(BaseException):
-    pass
-
-class Fault(Exception):
-    def __init__(self, why, kind="permanent"):
-        self.why, self.kind = why, kind
-
-def on_term(*_):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Ended
-
-def answer(head, *bodies):
-    data = json.dumps({**head, "sizes": [len(body) for body in bodies]}).encode() + b"\n" + b"".join(bodies)
-    while data:
-        data = data[os.write(1, data):]
-
-def adopt_orphans():
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-
-def look(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            words = file.read().rpartition(")")[2].split()
-        return words[0], int(words[1]), words[19]  # state, parent, born
-    except (OSError, IndexError):
-        return None
-
-def pids():
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-def below(root):
-    seen = {pid: found for pid in pids() if (found := look(pid))}
-    tree, more = set(), {root}
-    while more:
-        tree |= more
-        more = {pid for pid, found in seen.items() if found[1] in tree} - tree
-    return [pid for pid in tree - {root} if seen[pid][0] not in "ZX"]
-
-def reap(but=None):
-    try:
-        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid != but:
-            os.waitpid(found.si_pid, 0)
-    except ChildProcessError:
-        pass
-
-def end(find, seconds=10.0):
-    """Kill what `find` finds until it has found nothing twice: one look may miss what is forking."""
-    until, quiet = time.monotonic() + seconds, 0
-    while quiet < 2 and time.monotonic() < until:
-        found = find()
-        quiet = 0 if found else quiet + 1
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        reap()
-        time.sleep(0.01)
-
-def parts_of(path):
-    parts = path.split("/")
-    if not path or any(part in ("", "..") for part in parts) or "\0" in path:
-        raise Fault(f"{path!r} is no path below the home")
-    return [part for part in parts if part != "."]
-
-def folder_of(parts, make=False):
-    at = os.open(HOME, os.O_RDONLY | os.O_DIRECTORY)
-    for part in parts:
-        if make:
-            try:
-                os.mkdir(part, 0o755, dir_fd=at)
-            except FileExistsError:
-                pass
-        last = at
-        try:
-            at = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=last)
-        finally:
-            os.close(last)
-    return at
-
-def clean(env):
-    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": HOME, **env}
-
-def cut(kept, size=MIB):
-    del kept[:max(0, len(kept) - size)]
-
-def run(ask):
-    stdin = memoryview(INPUT.read(ask["stdin"]))
-    if len(stdin) < ask["stdin"]:
-        return
-    adopt_orphans()
-    child = subprocess.Popen(
-        ask["argv"], cwd=f"/proc/self/fd/{folder_of(parts_of(ask['cwd']))}", env=clean(ask["env"]),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True,
-    )
-    kept = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
-    outs, until, ended = tuple(kept.values()), time.monotonic() + ask["seconds"], False
-    with selectors.DefaultSelector() as ready:
-        ready.register(os.pidfd_open(child.pid), selectors.EVENT_READ, "end")
-        for fd in kept:
-            os.set_blocking(fd, False)
-            ready.register(fd, selectors.EVENT_READ, "out")
-        os.set_blocking(child.stdin.fileno(), False)
-        ready.register(child.stdin, selectors.EVENT_WRITE, "in")
-        while not ended and (left := until - time.monotonic()) > 0:
-            for key, _ in ready.select(min(left, 1.0)):
-                if key.data == "end":
-                    ended = True
-                elif key.data == "in":
-                    try:
-                        stdin = stdin[os.write(key.fd, stdin[:65536]):] if stdin else stdin
-                    except BrokenPipeError:
-                        stdin = stdin[:0]
-                    if not stdin:
-                        ready.unregister(key.fileobj)
-                        child.stdin.close()
-                elif data := os.read(key.fd, 65536):
-                    kept[key.fd] += data
-                    if len(kept[key.fd]) > 4 * MIB:
-                        cut(kept[key.fd])
-                else:
-                    ready.unregister(key.fileobj)
-            reap(but=child.pid)
-    for fd, out in kept.items():
-        left = 2 * MIB  # whoever goes on writing in the background does not hold us
-        try:
-            while left > 0 and (data := os.read(fd, 65536)):
-                out += data
-                left -= len(data)
-        except BlockingIOError:
-            pass
-        cut(out)
-    if not ended:
-        end(lambda: below(os.getpid()))
-        return answer({"late": True}, *outs)
-    code = child.wait()
-    answer({"code": 128 - code if code < 0 else code}, *outs)
-
-def put(files):
-    for path, mode, size in files:
-        parts, staged = parts_of(path), f"{STAGED}/{secrets.token_hex(8)}"
-        if not parts:
-            raise Fault(f"{path!r} is no file")
-        try:
-            with open(staged, "xb") as file:
-                left = size
-                while left:
-                    data = INPUT.read(min(left, MIB))
-                    if not data:
-                        raise Fault("the files did not arrive whole", "transient")
-                    file.write(data)
-                    left -= len(data)
-                os.fchmod(file.fileno(), mode)
-            folder = folder_of(parts[:-1], make=True)
-            os.rename(staged, parts[-1], dst_dir_fd=folder)
-            os.close(folder)
-        finally:
-            try:
-                os.unlink(staged)
-            except FileNotFoundError:
-                pass
-
-def read(path, last=None):
-    if not (parts := parts_of(path)):
-        raise Fault(f"{path!r} is no regular file")
-    fd = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_of(parts[:-1]))
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise Fault(f"{path!r} is no regular file")
-        if last is not None:
-            file.seek(max(0, os.fstat(fd).st_size - last))
-        return file.read()
-
-class Service:
-    """One service of the box: its lock, its record and its supervisor, who is told from others by pid and birth."""
-
-    def __init__(self, ask):
-        self.ask, self.seconds = ask, ask.get("seconds", 30.0)
-        os.makedirs(ask["run"], exist_ok=True)
-        self.path = f"{ask['run']}/{ask['name'].encode().hex()}"
-        self.log = f"{LOGS}/{ask['name'].encode().hex()}"
-
-    def locked(self):
-        lock, until = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600), time.monotonic() + 60
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return lock
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Fault("somebody else goes on starting or stopping this service", "transient")
-                time.sleep(0.02)
-
-    def record(self):
-        try:
-            with open(self.path) as file:
-                return json.load(file)
-        except FileNotFoundError:
-            return None
-
-    def write(self, name, text):
-        with open(f"{name}.new", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(text)
-        os.rename(f"{name}.new", name)
-
-    def alive(self, record):
-        found = look(record["pid"])
-        return bool(found) and found[0] not in "ZX" and found[2] == record["born"]
-
-    def ready(self, record):
-        try:
-            with open(f"{self.path}.ready") as file:
-                return file.read() == record["word"]
-        except FileNotFoundError:
-            return False
-
-    def running(self):
-        record = self.record()
-        return record if record and self.alive(record) else None
-
-    def marked(self, word):
-        mark, found = f"TASKDOCK_START={word}".encode(), []
-        for pid in pids():
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as file:
-                    if mark in file.read().split(b"\0"):
-                        found.append(pid)
-            except OSError:
-                pass
-        return found
-
-    def stop(self):
-        """Under the lock: the supervisor ends all below it; what a dead supervisor left is found by its word."""
-        if not (record := self.record()):
-            return
-        until = time.monotonic() + 12
-        if self.alive(record):
-            os.kill(record["pid"], signal.SIGTERM)
-        while self.alive(record) and time.monotonic() < until:
-            time.sleep(0.01)
-        if self.alive(record):
-            end(lambda: below(record["pid"]))
-            end(lambda: [record["pid"]] if self.alive(record) else [])
-        end(lambda: self.marked(record["word"]))
-        os.unlink(self.path)
-
-    def start(self):
-        """Under the lock: prepare everything, and start a supervisor that outlives this program."""
-        put(self.ask["files"])
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        listener, slot = self.listener()
-        record = {
-            "version": self.ask["version"], "word": secrets.token_hex(16), "token": secrets.token_urlsafe(32),
-            "port": port, "slot": slot, "log_path": self.ask["log_path"], "health": self.ask["health"],
-        }
-        told, tell = os.pipe()
-        if (first := os.fork()) == 0:
-            os.setsid()
-            if os.fork() == 0:
-                os.close(told)
-                self.supervise(record, listener, tell)
-            os._exit(0)
-        os.waitpid(first, 0)
-        os.close(tell)
-        listener.close()
-        with os.fdopen(told, "rb") as file:
-            said = file.read()
-        if said != b"started":
-            raise Fault(said.decode() or "the start of the service was cut off", "permanent" if said else "transient")
-        return self.record()
-
-    def listener(self):
-        for slot in range(self.ask["first_port"], self.ask["first_port"] + self.ask["slots"]):
-            listener = socket.socket()
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("0.0.0.0", slot))
-                listener.listen(64)
-                return listener, slot
-            except OSError:
-                listener.close()
-        raise Fault("all ports that services of a box may have are taken (services_max)", "transient")
-
-    def supervise(self, record, listener, tell):
-        """Never returns. It holds the lock, as its parent does, until the server is there and recorded."""
-        try:
-            null = os.open(os.devnull, os.O_RDWR)
-            for fd in (0, 1, 2):
-                os.dup2(null, fd)
-            adopt_orphans()
-            record.update(pid=os.getpid(), born=look(os.getpid())[2])
-            self.write(self.path, json.dumps(record))
-            fill = {"{home}": HOME, "{checkout}": f"{HOME}/checkout", "{token}": record["token"], "{port}": str(record["port"])}
-            def filled(text):
-                for mark, value in fill.items():
-                    text = text.replace(mark, value)
-                return text
-            env = {key: filled(value) for key, value in self.ask["env"].items()}
-            log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-            try:
-                child = subprocess.Popen(
-                    [filled(word) for word in self.ask["argv"]], cwd=HOME, start_new_session=True,
-                    env={**clean(env), "TASKDOCK_START": record["word"]}, stdin=null, stdout=log, stderr=log,
-                )
-            except OSError as error:
-                os.unlink(self.path)
-                os.write(tell, f"{self.ask['argv'][0]} cannot be run: {error.strerror}".encode())
-                os._exit(1)
-            os.write(tell, b"started")
-            os.close(tell)
-            os.close(self.ask["lock"])
-            threading.Thread(target=relay, args=(listener, record["port"]), daemon=True).start()
-            while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)).si_pid != child.pid:
-                os.waitpid(found.si_pid, 0)
-        except Ended:
-            pass
-        finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            end(lambda: below(os.getpid()))
-            os._exit(0)
-
-    def healthy(self, record):
-        ask = f"GET {record['health']} HTTP/1.1\r\nHost: 127.0.0.1:{record['port']}\r\nConnection: close\r\n"
-        try:
-            with socket.create_connection(("127.0.0.1", record["port"]), 2.0) as line:
-                line.sendall(f"{ask}Authorization: Bearer {record['token']}\r\n\r\n".encode())
-                said = b""
-                while b"\n" not in said and len(said) < 1024 and (data := line.recv(1024)):
-                    said += data
-            return said.split()[1:2] == [b"200"]
-        except OSError:
-            return False
-
-    def tail(self, record):
-        texts = []
-        for take in (lambda: open(self.log, "rb").read()[-4096:], lambda: read(record["log_path"], 4096)):
-            try:
-                texts.append(take().decode(errors="replace").replace(record["token"], "***"))
-            except (OSError, TypeError, AttributeError, Fault):
-                pass
-        return "".join(texts)
-
-    def wait(self, record):
-        until = time.monotonic() + self.seconds
-        while time.monotonic() < until:
-            if not self.alive(record):
-                return answer({"verdict": "ended", "tail": self.tail(record)})
-            if self.ready(record) or self.healthy(record):
-                self.write(f"{self.path}.ready", record["word"])
-                return answer({"verdict": "ready", **record})
-            time.sleep(0.03)
-        self.locked()
-        if (now := self.record()) and now["word"] == record["word"]:
-            self.stop()
-        answer({"verdict": "silent", "tail": self.tail(record)})
-
-def relay(listener, port):
-    """The server listens on the loopback of the box; what comes in by the published port is carried to it."""
-    def pump(source, target):
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-        except OSError:
-            pass
-    def carry(outer):
-        try:
-            with outer, socket.create_connection(("127.0.0.1", port), 10.0) as inner:
-                inner.settimeout(None)
-                def back():
-                    pump(inner, outer)
-                    outer.shutdown(socket.SHUT_RDWR)
-                threading.Thread(target=back, daemon=True).start()
-                pump(outer, inner)
-                inner.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-    while True:
-        threading.Thread(target=carry, args=(listener.accept()[0],), daemon=True).start()
-
-def serve(ask):
-    op = ask["op"]
-    if op == "run":
-        run(ask)
-    elif op == "put":
-        put(ask["files"])
-        answer({})
-    elif op == "get":
-        answer({}, read(ask["path"]))
-    elif op == "kill":
-        until = time.monotonic() + 12
-        def mine():
-            found = []
-            for pid in pids():
-                try:
-                    with open(f"/proc/{pid}/cmdline", "rb") as file:
-                        if file.read().split(b"\0")[-2:-1] == [ask["key"].encode()]:
-                            found.append(pid)
-                except OSError:
-                    pass
-            return found
-        for pid in mine():
-            os.kill(pid, signal.SIGTERM)
-        while (left := mine()) and time.monotonic() < until:
-            time.sleep(0.01)
-        for pid in left:
-            end(lambda: below(pid))
-            end(mine)
-        answer({})
-    else:
-        service = Service(ask)
-        if op == "endpoint":
-            record = service.running()
-            answer(record if record and service.ready(record) else {"verdict": "none"})
-        elif op == "look":
-            record = service.running()
-            if record and record["version"] == ask["version"]:
-                service.wait(record)
-            else:
-                answer({"verdict": "none"})
-        elif op == "stop":
-            service.locked()
-            service.stop()
-            answer({})
-        elif op == "start":
-            ask["lock"] = service.locked()
-            record = service.running()
-            if not record or record["version"] != ask["version"]:
-                service.stop()
-                record = service.start()
-            os.close(ask["lock"])
-            service.wait(record)
-
-signal.signal(signal.SIGTERM, on_term)
-os.umask(0o022)
-try:
-    line = INPUT.readline()
-    if line.endswith(b"\n"):
-        serve(json.loads(line))
-except Fault as fault:
-    answer({"fault": fault.kind, "why": fault.why})
-except (OSError, ValueError) as error:
-    kind = "transient" if getattr(error, "errno", None) in SOON else "permanent"
-    what = f" ({error.filename})" if getattr(error, "filename", None) else ""
-    answer({"fault": kind, "why": (getattr(error, "strerror", None) or str(error)) + what})
-except Ended:
-    end(lambda: below(os.getpid()))
-'''
-
-PHASES = {
+# The exception map: what the engine's refusals mean. Other 5xx are `OutcomeUnknown` for what makes something.
+_STATUSES: dict[int, type[PortError]] = {
+    401: AuthFailed,
+    403: AuthFailed,
+    408: Transient,
+    409: Transient,
+    429: Transient,
+    503: Transient,
+    507: QuotaExceeded,
+}
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_PHASES = {
     "created": Phase.PENDING,
     "configured": Phase.PENDING,
     "initialized": Phase.PENDING,
@@ -543,502 +96,796 @@ PHASES = {
     "removing": Phase.DESTROYING,
     "dead": Phase.DESTROYING,
 }
-NEVER_STARTED = {"created", "configured"}
-
-# The one table of foreign errors: what a status says. 5xx is another thing for a request that makes something.
-STATUSES: dict[int, type[PortError]] = {
-    401: AuthFailed,
-    403: AuthFailed,
-    408: Transient,
-    409: Transient,
-    429: Transient,
-    503: Transient,
-    507: QuotaExceeded,
-}
-BROKEN_LINE = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)  # httpx maps none of a stream
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-
-
-def broken(error: Exception, makes: bool) -> PortError:
-    """What a request that got no answer means."""
-    if isinstance(error, NOT_SENT):
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, PermissionError):
-                return AuthFailed("This user may not use the engine's socket.")
-            cause = cause.__cause__ or cause.__context__
-        return Unreachable("The engine does not answer on its socket.")
-    if makes:
-        return OutcomeUnknown("The engine took the request and gave no answer.")
-    return Transient("The engine gave no answer.")
-
-
-def refused(reply: httpx.Response, makes: bool) -> PortError:
-    """What an answer means that is none of those that were hoped for."""
-    try:
-        said = str(reply.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        said = f"status {reply.status_code}"
-    reason = f"The engine refused: {said}"
-    kind = STATUSES.get(reply.status_code)
-    if kind is None and reply.status_code >= 500:
-        kind = OutcomeUnknown if makes else Transient
-    if kind is Transient:
-        later = reply.headers.get("Retry-After", "")
-        return Transient(reason, retry_after_seconds=float(later) if later.isdigit() else None)
-    return (kind or Permanent)(reason)
+_NEVER_STARTED = ("created", "configured")
 
 
 @frozen
-class Box:
+class DockerConfig:
+    """The table `[provider.docker]`."""
+
+    image: str
+    socket: Path = Path("/var/run/docker.sock")
+    python: str = "python3"
+    uid: int = field(default=1000, validator=ge(1))
+    """What runs inside is this user; the image need not know it."""
+    network: str = "bridge"
+    memory_mib: int | None = field(default=None, validator=optional(ge(64)))
+    cpus: float | None = field(default=None, validator=optional(gt(0)))
+    processes_max: int = field(default=1024, validator=ge(16))
+    services_max: int = field(default=4, validator=ge(1))
+    """How many services may run in one box: so many ports it publishes."""
+
+
+@frozen
+class _Box:
     """What the engine said about one container."""
 
     id: str
     word: str
     labels: Mapping[str, str]
-    made: datetime | None
-    ports: Mapping[str, Sequence[Mapping[str, str]] | None]
     read_at: datetime
+    created_at: datetime
+    exit_code: int = 0
+    ports: Mapping[str, Sequence[Mapping[str, str]] | None] = field(factory=dict)
+    key: str = field(default="", repr=False)
 
     @property
     def phase(self) -> Phase:
-        return PHASES.get(self.word, Phase.UNKNOWN)
+        return _PHASES.get(self.word, Phase.UNKNOWN)
 
+    def url(self, port: int) -> str:
+        """Where a port of the box is published."""
+        bound = self.ports.get(f"{port}/tcp")
+        if not bound:
+            raise Unreachable("The engine does not tell where a port of the box is published.")
+        return f"http://127.0.0.1:{bound[0]['HostPort']}"
 
-def own_labels(labels: Mapping[str, str] | None) -> dict[str, str]:
-    return {key[len(LABEL) :]: value for key, value in (labels or {}).items() if key.startswith(LABEL)}
+    def told(self, ref: SandboxRef) -> Observation:
+        """The same in our words."""
+        reason = None if self.word in _PHASES else f"The engine says that it is {self.word}."
+        return Observation(
+            ref, self.phase, self.read_at, reason, labels=self.labels, created_at=self.created_at
+        )
 
 
 class DockerSandboxes:
-    """Both ports. It remembers nothing: all there is to know is in the engine and in the boxes."""
+    """Both sandbox ports. All there is to know is in the engine and in the boxes."""
 
     id = "docker"
 
     def __init__(self, config: DockerConfig, now: Callable[[], datetime]) -> None:
         self._config, self._now = config, now
-        limits = [f"Processes: {config.processes_max}."]
-        limits += [f"Memory: {config.memory_mib} MiB for all of a sandbox together."] if config.memory_mib else []
-        limits += [f"Processor time: {config.cpus} processors."] if config.cpus else []
-        open_ends = [
-            "The kernel is shared with the host, and user namespaces are as the engine is set up.",
-            "The network is not limited: what runs inside reaches whatever the engine's network reaches.",
-            "Disk space is not limited, nor is the log of a service.",
-        ]
-        open_ends += [] if config.memory_mib else ["Memory is not limited (memory_mib)."]
-        open_ends += [] if config.cpus else ["Processor time is not limited (cpus)."]
-        self.capabilities = Capabilities(
-            place=socket.gethostname(),
-            isolation="container",
-            create_window_seconds=CREATE_WINDOW_SECONDS,
-            stop_keeps_files=True,
-            limits=tuple(limits),
-            not_enforced=tuple(open_ends),
-        )
+        self.capabilities = _capabilities(config)
         # No connection is kept: a stale one would make a refused request look like a lost answer.
-        self._engine = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                uds=str(config.socket),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            ),
-            base_url="http://engine",
-            timeout=httpx.Timeout(ENGINE_SECONDS, connect=10.0),
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        transport = httpx.AsyncHTTPTransport(uds=str(config.socket), limits=limits)
+        timeout = httpx.Timeout(ENGINE_SECONDS, connect=10.0)
+        self._engine = httpx.AsyncClient(transport=transport, base_url="http://engine", timeout=timeout)
+        self._keepers = httpx.AsyncClient(
+            trust_env=False, limits=limits, timeout=httpx.Timeout(None, connect=5.0)
         )
-        self._threads = anyio.CapacityLimiter(4)
+        self._threads = CapacityLimiter(4)
 
     async def aclose(self) -> None:
+        """Let go of the connections."""
         await self._engine.aclose()
+        await self._keepers.aclose()
 
     # Life and death
 
     async def observe(self, ref: SandboxRef) -> Observation:
-        read_at = self._now()
+        """Ask the engine for the container of this name."""
         box = await self._look(ref)
-        if box is None:
-            return Observation(ref, Phase.ABSENT, read_at=read_at)
-        return self._told(ref, box)
+        return Observation(ref, Phase.ABSENT, self._now()) if box is None else box.told(ref)
 
     async def ensure(self, spec: SandboxSpec) -> Observation:
+        """Make and start the container, or adopt the one that has these labels."""
         until = anyio.current_time() + TAKEN_SECONDS
         while (box := await self._look(spec.ref)) is None:
             taken = await self._create(spec)
-            box = await self._look(spec.ref)
-            if box is not None:
+            if taken is None:
+                box = await self._look(spec.ref)
                 break
-            if taken is None:  # made, and destroyed by somebody since
-                return await self.observe(spec.ref)
             if anyio.current_time() > until:
-                raise refused(taken, makes=True)
-            await anyio.sleep(0.2)  # the name is taken by what has just gone, or is about to show itself
-        if box.labels != spec.labels:
-            raise Foreign(f"A container {spec.ref.name} is there, and it is not ours.")
-        if box.word in NEVER_STARTED:
+                raise _refused(taken, makes=True)
+            await anyio.sleep(0.1)  # what has the name is just going, or is about to show itself
+        if box is not None and box.labels != spec.labels:
+            raise Foreign(f"The container {spec.ref.name} belongs to somebody else: {dict(box.labels)}.")
+        if box is not None and box.word in _NEVER_STARTED:
             await self._launch(spec.ref, box)
         return await self.observe(spec.ref)
 
     async def start(self, ref: SandboxRef, owner: str) -> Observation:
+        """Start the container."""
         box = await self._owned(ref, owner)
         if box is not None and box.phase is not Phase.RUNNING:
             await self._launch(ref, box)
         return await self.observe(ref)
 
     async def stop(self, ref: SandboxRef, owner: str) -> Observation:
+        """Kill everything in the container."""
         box = await self._owned(ref, owner)
-        if box is not None and box.word in NEVER_STARTED:  # the engine leaves it so: only what ran is ever stopped
+        if box is not None and box.word in _NEVER_STARTED:  # an engine stops only what has run
             await self._launch(ref, box)
         if box is not None and box.phase is not Phase.STOPPED:
-            await self._order(ref, box, "POST", f"/containers/{box.id}/stop", {"t": "2"}, {Phase.STOPPED, Phase.STOPPING})
+            done = {Phase.STOPPED, Phase.STOPPING}
+            await self._order(ref, box, done, "POST", f"/containers/{box.id}/stop", {"t": "2"})
         return await self.observe(ref)
 
     async def destroy(self, ref: SandboxRef, owner: str) -> Observation:
+        """Remove the container, running or not."""
         box = await self._owned(ref, owner)
         if box is not None:
             query = {"force": "1", "v": "1"}
-            await self._order(ref, box, "DELETE", f"/containers/{box.id}", query, {Phase.DESTROYING})
+            await self._order(ref, box, {Phase.DESTROYING}, "DELETE", f"/containers/{box.id}", query)
         return await self.observe(ref)
 
     async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
+        """Ask the engine for all containers with this owner's label."""
         read_at = self._now()
         query = {"all": "1", "filters": json.dumps({"label": [f"{LABEL}owner={owner}"]})}
         for found in (await self._call("GET", "/containers/json", {200}, params=query)).json():
-            labels = own_labels(found["Labels"])
+            labels = _labels(found["Labels"])
             if labels.get("owner") == owner:
-                ref = SandboxRef(self.id, found["Names"][0].removeprefix("/"))
-                made = datetime.fromtimestamp(found["Created"], UTC)
-                yield self._told(ref, Box(found["Id"], found["State"], labels, made, {}, read_at))
+                made = datetime.fromtimestamp(found["Created"], read_at.tzinfo)
+                name = found["Names"][0].removeprefix("/")
+                yield _Box(found["Id"], found["State"], labels, read_at, made).told(SandboxRef(self.id, name))
 
-    # Inside
-
-    async def exec(self, ref: SandboxRef, command: Exec) -> ExecResult:
-        ask = {
-            "op": "run",
-            "argv": list(command.argv),
-            "cwd": command.cwd,
-            "env": dict(command.env),
-            "stdin": len(command.stdin),
-            "seconds": command.timeout_seconds,
-        }
-        _, said, (out, err) = await self._inside(ref, ask, [command.stdin], command.timeout_seconds + 30.0)
-        if said.get("late"):
-            tail = (out + err)[-4096:].decode(errors="replace")
-            raise Transient(f"{command.argv[0]} took longer than {command.timeout_seconds} s.", log_tail=tail)
-        return ExecResult(said["code"], out, err)
-
-    async def put_files(self, ref: SandboxRef, files: Sequence[ProgramFile]) -> None:
-        listed, bodies = await self._packed(files)
-        await self._inside(ref, {"op": "put", "files": listed}, bodies, upload_seconds(bodies))
-
-    async def get_file(self, ref: SandboxRef, path: str) -> bytes:
-        return (await self._inside(ref, {"op": "get", "path": path}, [], 300.0))[2][0]
-
-    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
-        until = anyio.current_time() + service.start_seconds_max
-        ask = {
-            **self._service(ref, service.name),
-            "op": "look",
-            "version": service.version,
-            "seconds": service.start_seconds_max,
-        }
-        box, said, _ = await self._inside(ref, ask, [], service.start_seconds_max + 30.0)
-        if said["verdict"] == "none":
-            listed, bodies = await self._packed(service.files)
-            ask |= {
-                "op": "start",
-                "argv": list(service.argv),
-                "env": dict(service.env),
-                "files": listed,
-                "health": service.health_path,
-                "log_path": service.log_path,
-                "first_port": FIRST_PORT,
-                "slots": self._config.services_max,
-            }
-            seconds = service.start_seconds_max + 90.0 + upload_seconds(bodies)
-            box, said, _ = await self._inside(ref, ask, bodies, seconds)
-        if said["verdict"] == "ended":
-            raise Transient(f"{service.name} ended before it answered.", log_tail=said["tail"])
-        if said["verdict"] == "silent":
-            reason = f"{service.name} did not answer within {service.start_seconds_max} s."
-            raise Transient(reason, log_tail=said["tail"])
-        endpoint = self._endpoint(box, said)
-        if not await answers(endpoint, service.health_path, max(5.0, until - anyio.current_time())):
-            await self.stop_service(ref, service.name)
-            raise Transient(f"{service.name} runs, and does not answer at {endpoint.url}.")
-        return endpoint
-
-    async def endpoint(self, ref: SandboxRef, service: str) -> Endpoint:
-        box, said, _ = await self._inside(ref, {**self._service(ref, service), "op": "endpoint"}, [], 30.0)
-        if said.get("verdict") == "none":
-            raise Unreachable(f"{service} does not run in {ref.name}.")
-        return self._endpoint(box, said)
-
-    async def stop_service(self, ref: SandboxRef, service: str) -> None:
-        await self._inside(ref, {**self._service(ref, service), "op": "stop"}, [], 120.0)
-
-    # The engine
-
-    async def _call(
-        self, method: str, path: str, hoped: set[int], *, makes: bool = False, **how: Any
-    ) -> httpx.Response:
-        try:
-            with anyio.fail_after(ENGINE_SECONDS):
-                reply = await self._engine.request(method, path, **how)
-        except (httpx.TransportError, TimeoutError) as error:
-            raise broken(error, makes) from error
-        if reply.status_code not in hoped:
-            raise refused(reply, makes)
-        return reply
-
-    async def _look(self, ref: SandboxRef) -> Box | None:
+    async def _look(self, ref: SandboxRef) -> _Box | None:
         read_at = self._now()
         reply = await self._call("GET", f"/containers/{ref.name}/json", {200, 404})
-        if reply.status_code == 404:
-            return None
         said = reply.json()
-        if said["Name"].removeprefix("/") != ref.name:  # the engine takes the beginning of an id for a name
+        # The engine takes the beginning of an id for a name, too.
+        if reply.status_code == 404 or said["Name"].removeprefix("/") != ref.name:
             return None
-        return Box(
+        env = dict(line.partition("=")[::2] for line in said["Config"]["Env"] or ())
+        return _Box(
             said["Id"],
             said["State"]["Status"],
-            own_labels(said["Config"]["Labels"]),
-            datetime.fromisoformat(said["Created"]),
-            said["NetworkSettings"]["Ports"] or {},
+            _labels(said["Config"]["Labels"]),
             read_at,
+            datetime.fromisoformat(said["Created"]),
+            said["State"]["ExitCode"],
+            said["NetworkSettings"]["Ports"] or {},
+            env.get("TASKDOCK_KEY", ""),
         )
 
-    async def _owned(self, ref: SandboxRef, owner: str) -> Box | None:
+    async def _owned(self, ref: SandboxRef, owner: str) -> _Box | None:
         box = await self._look(ref)
         if box is not None and box.labels.get("owner") != owner:
-            raise Foreign(f"A container {ref.name} is there, and it is not ours.")
+            raise Foreign(f"The container {ref.name} belongs to somebody else: {dict(box.labels)}.")
         return box
-
-    def _told(self, ref: SandboxRef, box: Box) -> Observation:
-        reason = None if box.word in PHASES else f"The engine says that it is {box.word}."
-        return Observation(ref, box.phase, read_at=box.read_at, reason=reason, labels=box.labels, created_at=box.made)
 
     async def _create(self, spec: SandboxSpec) -> httpx.Response | None:
         """Make the container; None, or the refusal, which may mean that the name is taken."""
         config = self._config
-        ports = [f"{FIRST_PORT + number}/tcp" for number in range(config.services_max)]
+        ports = [f"{PORT + number}/tcp" for number in range(config.services_max + 1)]
         asked = {
             "Image": config.image,
-            "Entrypoint": ["tail"],  # whatever the image has
-            "Cmd": ["-f", "/dev/null"],
-            "User": config.user,
+            "Entrypoint": [config.python],  # whatever the image has
+            "Cmd": ["-I", "-S", "-c", INSIDE, str(config.uid), str(config.services_max)],
+            "Env": [f"TASKDOCK_KEY={secrets.token_urlsafe(32)}"],
+            "User": "0:0",  # until the keeper has made its folders; it keeps no right then
             "WorkingDir": "/",
+            "StopSignal": "SIGKILL",
             "Labels": {f"{LABEL}{key}": value for key, value in spec.labels.items()},
             "ExposedPorts": {port: {} for port in ports},
             "HostConfig": {
                 "Init": True,
                 "NetworkMode": config.network,
                 "CapDrop": ["ALL"],
+                "CapAdd": ["CHOWN", "SETGID", "SETUID"],
                 "SecurityOpt": ["no-new-privileges"],
                 "PidsLimit": config.processes_max,
                 "Memory": (config.memory_mib or 0) << 20,
                 "NanoCpus": int((config.cpus or 0) * 1e9),
                 "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}] for port in ports},
-                "Tmpfs": {run_folder(spec.ref): "rw,nosuid,nodev,mode=1777,size=16m"},
             },
         }
-        how = {"params": {"name": spec.ref.name}, "json": asked}
-        # "taken" is 409 at Docker and 500 at podman: whoever looks again knows.
-        reply = await self._call("POST", "/containers/create", {201, 409, 500}, makes=True, **how)
+        # "Taken" is 409 at Docker and 500 at podman: whoever looks again knows.
+        query = {"name": spec.ref.name}
+        reply = await self._call(
+            "POST", "/containers/create", {201, 409, 500}, makes=True, params=query, json=asked
+        )
         return None if reply.status_code == 201 else reply
 
-    async def _launch(self, ref: SandboxRef, box: Box) -> None:
-        if box.word in NEVER_STARTED:
-            query = {"path": "/"}
-            content = folders(self._config.user, ref)
-            kind = {"Content-Type": "application/x-tar"}
-            path = f"/containers/{box.id}/archive"
-            await self._order(ref, box, "PUT", path, query, {Phase.RUNNING, Phase.STOPPED}, content=content, headers=kind)
-        await self._order(ref, box, "POST", f"/containers/{box.id}/start", {}, {Phase.RUNNING})
+    async def _launch(self, ref: SandboxRef, box: _Box) -> None:
+        """Start the container, and wait until its keeper answers."""
+        await self._order(ref, box, {Phase.RUNNING}, "POST", f"/containers/{box.id}/start", {})
+        with anyio.move_on_after(UP_SECONDS):
+            while (now := await self._look(ref)) is not None and now.phase is Phase.RUNNING:
+                if await self._is_up(now):
+                    return
+                await anyio.sleep(0.05)
+            if now is not None and now.exit_code not in (0, 128 + signal.SIGKILL):
+                said = await self._call(
+                    "GET", f"/containers/{box.id}/logs", {200}, params={"stdout": "1", "stderr": "1"}
+                )
+                reason = (
+                    f"{self._config.image} does not stay up: it needs {self._config.python} and nothing else."
+                )
+                raise Permanent(reason, log_tail=said.text[-2048:])
 
     async def _order(
-        self, ref: SandboxRef, box: Box, method: str, path: str, query: dict[str, str], enough: set[Phase], **how: Any
+        self, ref: SandboxRef, box: _Box, enough: set[Phase], method: str, path: str, query: dict[str, str]
     ) -> None:
-        """Ask something of this very container. A refusal counts only if it is still there and not as it was to be."""
+        """Ask something of this very container. A refusal counts only if it is there and not as it was to be."""
         try:
-            await self._call(method, path, {200, 204, 304, 404}, makes=True, params=query, **how)
-        except (OutcomeUnknown, Transient) as lost:
-            if isinstance(lost, Unreachable):
-                raise
+            await self._call(method, path, {200, 204, 304, 404}, makes=True, params=query)
+        except Unreachable:
+            raise
+        except (OutcomeUnknown, Transient):
             now = await self._look(ref)
             if now is not None and now.id == box.id and now.phase not in enough:
                 raise
 
-    # What works inside
+    async def _call(
+        self, method: str, path: str, hoped: set[int], *, makes: bool = False, **how: Any
+    ) -> httpx.Response:
+        """Ask the engine. `makes` says that a lost answer leaves something to find out."""
+        try:
+            with anyio.fail_after(ENGINE_SECONDS):
+                reply = await self._engine.request(method, path, **how)
+        except _NOT_SENT as error:
+            raise _unreachable(error) from error
+        except (httpx.TransportError, TimeoutError) as error:
+            kind = OutcomeUnknown if makes else Transient
+            raise kind("The engine took the request and gave no answer.") from error
+        if reply.status_code not in hoped:
+            raise _refused(reply, makes)
+        return reply
 
-    async def _inside(
-        self, ref: SandboxRef, ask: Mapping[str, Any], bodies: Sequence[bytes], seconds: float
-    ) -> tuple[Box, dict[str, Any], list[bytes]]:
+    # Inside
+
+    async def exec(self, ref: SandboxRef, command: Exec) -> ExecResult:
+        """Let the keeper run it. It kills it when this call is cancelled: it sees the connection end."""
+        ask = {
+            "argv": command.argv,
+            "cwd": command.cwd,
+            "env": dict(command.env),
+            "seconds": command.timeout_seconds,
+        }
+        _, said, (out, err) = await self._ask(ref, "exec", ask, [command.stdin], command.timeout_seconds)
+        if said["code"] is None:
+            tail = (out + err)[-4096:].decode(errors="replace")
+            raise Transient(f"{command.argv[0]} did not end in {command.timeout_seconds} s.", log_tail=tail)
+        return ExecResult(said["code"], out, err)
+
+    async def put_files(self, ref: SandboxRef, files: Sequence[ProgramFile]) -> None:
+        """Let the keeper write each beside its place, then move it there."""
+        await self._ask(ref, "put", _listed(files), await self._bodies(files))
+
+    async def get_file(self, ref: SandboxRef, path: str) -> bytes:
+        """Let the keeper read a regular file below the home."""
+        _, _, (content,) = await self._ask(ref, "get", {"path": path})
+        return content
+
+    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
+        """Let the keeper adopt it or, when that needs files, start it; the answer comes when it is healthy."""
+        seconds = service.start_seconds_max
+        known = {"name": service.name, "version": service.version, "seconds": seconds}
+        box, said, _ = await self._ask(ref, "ensure", known, seconds=seconds)
+        if said["verdict"] == "none":
+            begun = {"argv": service.argv, "env": dict(service.env), "health": service.health_path}
+            ask = {**known, **begun, **_listed(service.files), "log_path": service.log_path}
+            box, said, _ = await self._ask(ref, "ensure", ask, await self._bodies(service.files), seconds)
+        if said["verdict"] != "up":
+            reason = {"ended": "ended before it answered", "silent": f"did not answer in {seconds} s"}
+            raise Transient(f"{service.name} {reason[said['verdict']]}.", log_tail=said["tail"])
+        return _endpoint(box, said)
+
+    async def endpoint(self, ref: SandboxRef, service: str) -> Endpoint:
+        """Ask the keeper for a service that was up once and still runs."""
+        box, said, _ = await self._ask(ref, "endpoint", {"name": service})
+        if said["verdict"] != "up":
+            raise Unreachable(f"{service} does not run in {ref.name}.")
+        return _endpoint(box, said)
+
+    async def stop_service(self, ref: SandboxRef, service: str) -> None:
+        """Let the keeper end all its processes."""
+        await self._ask(ref, "stop", {"name": service})
+
+    async def _ask(
+        self,
+        ref: SandboxRef,
+        verb: str,
+        ask: Mapping[str, Any],
+        bodies: Sequence[bytes] = (),
+        seconds: float = 0.0,
+    ) -> tuple[_Box, dict[str, Any], list[bytes]]:
+        """Ask the keeper: a line of JSON and bytes to it, the same back."""
+        box = await self._kept(ref)
+        line = json.dumps({**ask, "sizes": [len(body) for body in bodies]}).encode() + b"\n"
+        content = b"".join([line, *bodies])
+        try:
+            with anyio.fail_after(seconds + 60.0 + len(content) / 500_000):
+                reply = await self._keepers.post(
+                    f"{box.url(PORT)}/{verb}", headers=_keyed(box), content=content
+                )
+        except _NOT_SENT as error:
+            raise Unreachable(f"The keeper of {ref.name} does not answer.") from error
+        except (httpx.TransportError, TimeoutError) as error:
+            # Asking again is safe where it goes by name. What became of a command or a file, nobody knows.
+            kind = OutcomeUnknown if verb in ("exec", "put") else Transient
+            raise kind(f"The sandbox {ref.name} was asked, and gave no answer.") from error
+        said, parts = _parts(reply.content)
+        if reply.status_code != httpx.codes.OK:
+            raise (Transient if said.get("may_pass") else Permanent)(f"{said['why']}.")
+        return box, said, parts
+
+    async def _kept(self, ref: SandboxRef) -> _Box:
+        """The box, if it runs, as soon as its keeper answers."""
         box = await self._look(ref)
         if box is None or box.phase is not Phase.RUNNING:
             raise Unreachable(f"The sandbox {ref.name} does not run.")
-        key = secrets.token_hex(16)
+        with anyio.move_on_after(UP_SECONDS):
+            while not await self._is_up(box):
+                await anyio.sleep(0.03)
+            return box
+        raise Unreachable(f"The keeper of {ref.name} does not answer.")
+
+    async def _is_up(self, box: _Box) -> bool:
+        """Whether its keeper answers. Between the start of a box and that, connections are refused or broken."""
+        with suppress(httpx.TransportError):
+            answer = await self._keepers.get(box.url(PORT), headers=_keyed(box), timeout=5.0)
+            return answer.status_code == httpx.codes.OK
+        return False
+
+    async def _bodies(self, files: Sequence[ProgramFile]) -> list[bytes]:
+        def read() -> list[bytes]:
+            return [file.host_path.read_bytes() if file.host_path else file.content or b"" for file in files]
+
         try:
-            with anyio.fail_after(seconds):
-                said, parts = await self._talk(ref, box, ask, bodies, key)
-        except TimeoutError as late:
-            await self._kill(ref, box, key)
-            raise OutcomeUnknown(f"The sandbox {ref.name} gave no answer within {seconds:.0f} s.") from late
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self._kill(ref, box, key)
-            raise
-        if "fault" in said:
-            raise (Transient if said["fault"] == "transient" else Permanent)(f"{ref.name}: {said['why']}")
-        return box, said, parts
-
-    async def _talk(
-        self, ref: SandboxRef, box: Box, ask: Mapping[str, Any], bodies: Sequence[bytes], key: str
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        asked = {
-            "AttachStdin": True,
-            "AttachStdout": True,
-            "AttachStderr": True,
-            "User": self._config.user,
-            "WorkingDir": "/",
-            "Cmd": [self._config.python, "-I", "-S", "-c", INSIDE, key],
-        }
-        try:
-            made = await self._call("POST", f"/containers/{box.id}/exec", {201}, json=asked)
-        except (Transient, Permanent) as lost:
-            await self._must_run(ref, box)
-            raise lost
-        run = made.json()["Id"]
-        heads = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        stdout, stderr = bytearray(), bytearray()
-        try:
-            async with self._engine.stream(
-                "POST", f"/exec/{run}/start", json={"Detach": False, "Tty": False}, headers=heads
-            ) as reply:
-                if reply.status_code != 101:
-                    await reply.aread()
-                    await self._must_run(ref, box)
-                    raise refused(reply, makes=False)
-                line = reply.extensions["network_stream"]
-                try:
-                    for part in (json.dumps(dict(ask)).encode() + b"\n", *bodies):
-                        await line.write(part, timeout=ENGINE_SECONDS)
-                except httpcore.NetworkError:
-                    pass  # it ended before it had read all: its answer says why
-                frames = bytearray()
-                while data := await line.read(1 << 18):
-                    frames += data
-                    unframe(frames, stdout, stderr)
-                    if whole := answer_in(stdout):
-                        return whole
-        except NOT_SENT as error:
-            raise broken(error, makes=False) from error
-        except (httpx.TransportError, *BROKEN_LINE):
-            pass
-        # A box that does not run has no service either: that much is known.
-        await self._must_run(ref, box, OutcomeUnknown if ask["op"] in ("run", "put") else Transient)
-        code = (await self._call("GET", f"/exec/{run}/json", {200})).json().get("ExitCode")
-        if code in (126, 127):
-            raise Permanent(f"The image {self._config.image} has no {self._config.python} that runs.")
-        said = stderr[-2048:].decode(errors="replace")
-        raise OutcomeUnknown(f"What worked in {ref.name} was cut off (exit code {code}).", log_tail=said)
-
-    async def _must_run(self, ref: SandboxRef, box: Box, kind: type[PortError] = Unreachable) -> None:
-        now = await self._look(ref)
-        if now is None or now.id != box.id or now.phase is not Phase.RUNNING:
-            raise kind(f"The sandbox {ref.name} does not run any more.")
-
-    async def _kill(self, ref: SandboxRef, box: Box, key: str) -> None:
-        """End what this key stands for, and all below it. A box that does not run has nothing to end."""
-        with anyio.move_on_after(20.0):
-            try:
-                await self._talk(ref, box, {"op": "kill", "key": key}, [], secrets.token_hex(16))
-            except PortError:
-                pass
-
-    async def _packed(self, files: Sequence[ProgramFile]) -> tuple[list[tuple[str, int, int]], list[bytes]]:
-        bodies = []
-        for file in files:
-            if file.host_path is None:
-                bodies.append(file.content or b"")
-                continue
-            try:
-                bodies.append(await anyio.to_thread.run_sync(file.host_path.read_bytes, limiter=self._threads))
-            except OSError as error:
-                raise Permanent(f"{file.host_path} cannot be read: {error.strerror}") from error
-        return [(file.path, file.mode, len(body)) for file, body in zip(files, bodies, strict=True)], bodies
-
-    def _service(self, ref: SandboxRef, name: str) -> dict[str, Any]:
-        return {"name": name, "run": run_folder(ref)}
-
-    def _endpoint(self, box: Box, said: Mapping[str, Any]) -> Endpoint:
-        bound = box.ports.get(f"{said['slot']}/tcp")
-        if not bound:
-            raise Unreachable("The engine does not tell where the port of this service is published.")
-        return Endpoint(
-            url=f"http://127.0.0.1:{bound[0]['HostPort']}",
-            headers={"Authorization": f"Bearer {said['token']}"},
-            incarnation=said["word"],
-            checkout=CHECKOUT,
-        )
+            return await to_thread.run_sync(read, limiter=self._threads)
+        except OSError as error:
+            raise Permanent(f"{error}.") from error
 
 
-def run_folder(ref: SandboxRef) -> str:
-    """A tmpfs under the name of the box: so the mounts of each process tell, from outside, where it belongs."""
-    return f"/run/taskdock/{ref.name}"
+def _capabilities(config: DockerConfig) -> Capabilities:
+    limits = [f"Processes: {config.processes_max}."]
+    limits += [f"Memory: {config.memory_mib} MiB for all of a sandbox together."] if config.memory_mib else []
+    limits += [f"Processor time: {config.cpus} processors."] if config.cpus else []
+    open_ends = [
+        "The kernel is shared with the host, and user namespaces are as the engine is set up.",
+        "The network is not limited: what runs inside reaches whatever the engine's network reaches.",
+        "Disk space is not limited; what a command or a service prints lies on the disk until it ends.",
+        "A process that empties its environment and leaves its parents outlives its command, not its sandbox.",
+    ]
+    open_ends += [] if config.memory_mib else ["Memory is not limited (memory_mib)."]
+    open_ends += [] if config.cpus else ["Processor time is not limited (cpus)."]
+    return Capabilities(
+        place=socket.gethostname(),
+        isolation="container",
+        create_window_seconds=CREATE_WINDOW_SECONDS,
+        stop_keeps_files=True,
+        limits=tuple(limits),
+        not_enforced=tuple(open_ends),
+    )
 
 
-def upload_seconds(bodies: Sequence[bytes]) -> float:
-    return 60.0 + sum(map(len, bodies)) / 500_000
+def _unreachable(error: BaseException) -> PortError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PermissionError):
+            return AuthFailed("This user may not use the engine's socket.")
+        cause = cause.__cause__ or cause.__context__
+    return Unreachable("The engine does not answer on its socket.")
 
 
-def folders(user: str, ref: SandboxRef) -> bytes:
-    """What a new box gets. podman gives a tmpfs the mode of what it covers, at every start but the first."""
-    packed = BytesIO()
-    uid, _, gid = user.partition(":")
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, mode in {**FOLDERS, run_folder(ref)[1:]: 0o1777}.items():
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, int(uid), int(gid or uid)
-            tar.addfile(entry)
-    # No more than the end mark: podman trips over padding that nobody reads ("write |1: broken pipe").
-    return packed.getvalue()[: 512 * (len(FOLDERS) + 1) + 1024]
+def _refused(reply: httpx.Response, makes: bool) -> PortError:  # noqa: FBT001
+    """What an answer of the engine means that is none of those that were hoped for."""
+    try:
+        reason = f"The engine refused: {reply.json()['message']}"
+    except (ValueError, KeyError, TypeError):
+        reason = f"The engine refused with the status {reply.status_code}."
+    unknown = OutcomeUnknown if makes else Transient
+    kind = _STATUSES.get(reply.status_code, unknown if reply.is_server_error else Permanent)
+    later = reply.headers.get("Retry-After", "")
+    return (
+        Transient(reason, retry_after_seconds=float(later))
+        if kind is Transient and later.isdigit()
+        else kind(reason)
+    )
 
 
-def unframe(frames: bytearray, stdout: bytearray, stderr: bytearray) -> None:
-    """Take the whole frames out: one byte names the channel, four after three others the length."""
-    at = 0
-    while len(frames) >= at + 8 and len(frames) >= (end := at + 8 + int.from_bytes(frames[at + 4 : at + 8], "big")):
-        (stderr if frames[at] == 2 else stdout).extend(frames[at + 8 : end])
-        at = end
-    del frames[:at]
+def _labels(labels: Mapping[str, str] | None) -> dict[str, str]:
+    return {key[len(LABEL) :]: value for key, value in (labels or {}).items() if key.startswith(LABEL)}
 
 
-def answer_in(stdout: bytearray) -> tuple[dict[str, Any], list[bytes]] | None:
-    head, found, _ = stdout[: 1 << 16].partition(b"\n")
-    if not found:
-        return None
-    said = json.loads(head)
-    at, parts = len(head) + 1, []
-    if len(stdout) < at + sum(said["sizes"]):
-        return None
+def _listed(files: Sequence[ProgramFile]) -> dict[str, Any]:
+    return {"files": [(file.path, file.mode) for file in files]}
+
+
+def _endpoint(box: _Box, said: Mapping[str, Any]) -> Endpoint:
+    headers = {"Authorization": f"Bearer {said['token']}"}
+    return Endpoint(box.url(said["slot"]), headers, said["word"], CHECKOUT)
+
+
+def _keyed(box: _Box) -> dict[str, str]:
+    return {"Authorization": f"Bearer {box.key}"}
+
+
+def _parts(content: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """Take apart what `Keeper.answer` put together."""
+    line, _, rest = content.partition(b"\n")
+    said: dict[str, Any] = json.loads(line)
+    parts = []
     for size in said["sizes"]:
-        parts.append(bytes(stdout[at : at + size]))
-        at += size
+        parts.append(rest[:size])
+        rest = rest[size:]
     return said, parts
 
 
-async def answers(endpoint: Endpoint, path: str, seconds: float) -> bool:
-    with anyio.move_on_after(seconds):
-        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
-            while True:
-                try:
-                    reply = await client.get(endpoint.url + path, headers=dict(endpoint.headers))
-                    if reply.status_code == 200:
-                        return True
-                except httpx.TransportError:
-                    pass
-                await anyio.sleep(0.05)
-    return False
+# The keeper: what follows runs in the box, on the standard library of Python 3.9, as `INSIDE` puts it together.
+
+HOME, STAGED = "/box/home", "/box/staged"
+CHECKOUT = f"{HOME}/checkout"
+PORT = 17000  # the keeper's; the ports after it are the slots
+BLOCK, OUTPUT_BYTES_MAX, TAIL_BYTES = 1 << 16, 1 << 20, 4096
+END_SECONDS, LOCK_SECONDS = 10.0, 60.0
+MARK = "TASKDOCK_START"
+MAY_PASS = (errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ETXTBSY)
 
 
-async def open_docker(config: DockerConfig, opening: Opening) -> DockerSandboxes:
+class Job:
+    """A program that was started, and all that it starts: whatever has its word in its environment, and their children."""
+
+    def __init__(self, ask: dict[str, Any], cwd: str, stdin: IO[bytes] | int) -> None:
+        self.word = secrets.token_hex(16)
+        self.stdout, self.stderr = (TemporaryFile(dir=STAGED) for _ in range(2))  # noqa: SIM115 - they live as long as it
+        env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": HOME, **ask["env"], MARK: self.word}
+        with opened(cwd) as folder:
+            self.process = Popen(
+                ask["argv"],
+                cwd=f"/proc/self/fd/{folder}",
+                env=env,
+                stdin=stdin,
+                stdout=self.stdout,
+                stderr=self.stderr,
+                start_new_session=True,
+            )
+
+    def end(self) -> None:
+        """Kill all of it until none was found twice: one look may miss what is forking."""
+        until, quiet = time.monotonic() + END_SECONDS, 0
+        while quiet < 2:
+            found = self.family()
+            quiet = 0 if found else quiet + 1
+            if time.monotonic() > until:
+                raise TimeoutError(errno.EAGAIN, f"{found} do not end")
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+        self.process.wait(END_SECONDS)
+
+    def family(self) -> set[int]:
+        """The processes that live."""
+        parents, found = {}, set()
+        mark = f"{MARK}={self.word}".encode()
+        for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+            words = peek(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+            if words and words[0] not in (b"Z", b"X"):
+                parents[pid] = int(words[1])
+                if mark in peek(f"/proc/{pid}/environ").split(b"\0"):
+                    found.add(pid)
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found
+
+
+class Service(Job):
+    """A job that answers on a port of the box's loopback, with a slot: the published port that leads there."""
+
+    def __init__(self, ask: dict[str, Any], slot: int) -> None:
+        self.ask, self.slot = ask, slot
+        self.token, self.is_up = secrets.token_urlsafe(32), False
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        env = {key: self.filled(value) for key, value in ask["env"].items()}
+        super().__init__({"argv": [self.filled(word) for word in ask["argv"]], "env": env}, ".", DEVNULL)
+
+    def filled(self, text: str) -> str:
+        """Fill in the placeholders, and leave every other brace as it is."""
+        values = {"home": HOME, "checkout": CHECKOUT, "token": self.token, "port": str(self.port)}
+        for name, value in values.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
+
+    def answers(self) -> bool:
+        """Whether it is healthy."""
+        line = HTTPConnection("127.0.0.1", self.port, timeout=2.0)
+        try:
+            line.request("GET", self.ask["health"], headers={"Authorization": f"Bearer {self.token}"})
+            return line.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            line.close()
+
+    def told(self, verdict: str) -> dict[str, Any]:
+        """What the provider learns of it; the end of its output, without the token, when it is not up."""
+        if verdict == "up":
+            return {"verdict": verdict, "word": self.word, "token": self.token, "slot": self.slot}
+        logs = [last(self.stdout), last(self.stderr)]
+        with suppress(OSError, ValueError):
+            logs.append(read(self.ask["log_path"] or ""))
+        text = b"".join(log[-TAIL_BYTES:] for log in logs).decode(errors="replace")
+        return {"verdict": verdict, "tail": text.replace(self.token, "...")}
+
+
+class Keeper(BaseHTTPRequestHandler):
+    """Answers the provider. Errors of the system go back by class; a line that breaks while a command runs ends it."""
+
+    timeout = LOCK_SECONDS
+    services: ClassVar[dict[str, Service]] = {}
+    slots: ClassVar[set[int]] = set()
+    lock = threading.Lock()
+
+    def do_GET(self) -> None:
+        """Say that the box is up, to who has the key."""
+        self.answer(200 if self.is_known() else 401, {})
+
+    def do_POST(self) -> None:
+        """Do what the path names."""
+        if not self.is_known():
+            return self.answer(401, {"why": "who asks has not the key"})
+        ask = json.loads(self.rfile.readline())
+        try:
+            said, *parts = getattr(self, f"do_{self.path[1:]}")(ask)
+        except (OSError, ValueError) as error:
+            may_pass = getattr(error, "errno", None) in MAY_PASS
+            return self.answer(422, {"why": str(error), "may_pass": may_pass})
+        return self.answer(200, said, parts)
+
+    def is_known(self) -> bool:
+        """Whether who asks has the key."""
+        wanted = f"Bearer {os.environ['TASKDOCK_KEY']}"
+        return hmac.compare_digest(self.headers.get("Authorization", "").encode(), wanted.encode())
+
+    def answer(self, status: int, said: dict[str, Any], parts: Sequence[bytes] = ()) -> None:
+        """Send a line of JSON, and bytes."""
+        line = json.dumps({**said, "sizes": [len(part) for part in parts]}).encode() + b"\n"
+        self.send_response_only(status)
+        self.send_header("Content-Length", str(len(line) + sum(map(len, parts))))
+        self.end_headers()
+        for part in (line, *parts):
+            self.wfile.write(part)
+
+    def taken(self, size: int, into: IO[bytes]) -> None:
+        """Take bytes that the provider sends."""
+        while size:
+            data = self.rfile.read(min(size, BLOCK))
+            if not data:
+                raise OSError(errno.EAGAIN, "the provider broke off")
+            into.write(data)
+            size -= len(data)
+
+    def do_exec(self, ask: dict[str, Any]) -> tuple[Any, ...]:
+        """Run a command until it ends, its time is up, or nobody wants to know any more."""
+        with TemporaryFile(dir=STAGED) as stdin:
+            self.taken(ask["sizes"][0], stdin)
+            stdin.seek(0)
+            job = Job(ask, ask["cwd"], stdin)
+        with job.stdout, job.stderr:
+            ended = os.pidfd_open(job.process.pid)
+            ready, _, _ = select.select([ended, self.connection], [], [], ask["seconds"])
+            os.close(ended)
+            if ended not in ready:
+                job.end()
+            code = job.process.wait() if ended in ready else None
+            shown = 128 - code if code is not None and code < 0 else code
+            return {"code": shown}, last(job.stdout), last(job.stderr)
+
+    def do_put(self, ask: dict[str, Any]) -> tuple[Any, ...]:
+        """Write every file beside its place, then move them there."""
+        with self.staged(ask) as files:
+            place(files)
+        return ({},)
+
+    @contextmanager
+    def staged(self, ask: dict[str, Any]) -> Iterator[list[tuple[Path, str]]]:
+        """Take the files; each with its path."""
+        listed = ask.get("files", ())
+        files = [(Path(STAGED, secrets.token_hex(8)), path) for path, _ in listed]
+        try:
+            for (fresh, _), (_, mode), size in zip(files, listed, ask["sizes"]):  # noqa: B905 - Python 3.9
+                with fresh.open("xb") as file:
+                    self.taken(size, file)
+                fresh.chmod(mode)
+            yield files
+        finally:
+            for fresh, _ in files:
+                fresh.unlink(missing_ok=True)
+
+    def do_get(self, ask: dict[str, Any]) -> tuple[Any, ...]:
+        """Read a file."""
+        return {}, read(ask["path"])
+
+    def do_ensure(self, ask: dict[str, Any]) -> tuple[Any, ...]:
+        """Adopt a service that runs in this version, or start it if the question says how."""
+        with self.staged(ask) as files, self.alone():
+            found = self.running(ask["name"])
+            if found is None or found.ask["version"] != ask["version"]:
+                if "argv" not in ask:
+                    return ({"verdict": "none"},)
+                self.ended(ask["name"])
+                place(files)
+                free = self.slots - {one.slot for one in self.services.values()}
+                if not free:
+                    raise OSError(errno.EAGAIN, "as many services run as may (services_max)")
+                found = self.services[ask["name"]] = Service(ask, min(free))
+        return (self.settled(found, ask),)
+
+    def settled(self, service: Service, ask: dict[str, Any]) -> dict[str, Any]:
+        """Wait until it is healthy, without the lock, so that a stop need not wait. What does not come up is ended."""
+        until = time.monotonic() + ask["seconds"]
+        while (runs := service.process.poll() is None) and time.monotonic() < until:
+            if service.is_up or service.answers():
+                service.is_up = True
+                return service.told("up")
+            time.sleep(0.03)
+        with self.alone():
+            if self.services.get(ask["name"]) is service:
+                self.ended(ask["name"])
+        return service.told("silent" if runs else "ended")
+
+    def do_endpoint(self, ask: dict[str, Any]) -> tuple[Any, ...]:
+        """Where a service is that was up and runs."""
+        found = self.running(ask["name"])
+        return (found.told("up") if found and found.is_up else {"verdict": "none"},)
+
+    def do_stop(self, ask: dict[str, Any]) -> tuple[Any, ...]:
+        """End a service."""
+        with self.alone():
+            self.ended(ask["name"])
+        return ({},)
+
+    def running(self, name: str) -> Service | None:
+        """A service whose own process lives."""
+        found = self.services.get(name)
+        return found if found and found.process.poll() is None else None
+
+    def ended(self, name: str) -> None:
+        """Under the lock: end a service, and forget it."""
+        if name in self.services:
+            self.services[name].end()
+            del self.services[name]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else starts or ends a service meanwhile."""
+        if not self.lock.acquire(timeout=LOCK_SECONDS):
+            raise OSError(errno.EAGAIN, "somebody else goes on starting or ending a service")
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+
+class Relay(BaseRequestHandler):
+    """Carries what comes in by a slot to the loopback of the box, where its service listens."""
+
+    def handle(self) -> None:
+        """Until either side ends."""
+        slot = self.request.getsockname()[1]
+        ports = [one.port for one in list(Keeper.services.values()) if one.slot == slot]
+        with suppress(OSError, IndexError), socket.create_connection(("127.0.0.1", ports[0]), 10.0) as inner:
+            inner.settimeout(None)
+            back = threading.Thread(target=self.pump, args=(inner, self.request), daemon=True)
+            back.start()
+            self.pump(self.request, inner)
+            back.join()
+
+    def pump(self, source: socket.socket, target: socket.socket) -> None:
+        """Carry one way, then end both."""
+        with suppress(OSError):
+            while data := source.recv(BLOCK):
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+class Gate(ThreadingTCPServer):
+    """Listens on one port of the box."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def peek(path: str) -> bytes:
+    """Read a file of /proc; nothing when its process has just gone."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def last(file: IO[bytes]) -> bytes:
+    """The end of what was printed."""
+    return os.pread(
+        file.fileno(), OUTPUT_BYTES_MAX, max(0, os.fstat(file.fileno()).st_size - OUTPUT_BYTES_MAX)
+    )
+
+
+@contextmanager
+def opened(path: str, *, make: bool = False) -> Iterator[int]:
+    """Open a folder below the home step by step, so that no link leads out of it."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError(f"{path!r} leads out of the home")
+    folder = os.open(HOME, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in path.split("/"):
+            if part not in ("", "."):
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=folder)
+                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def split(path: str) -> tuple[str, str]:
+    """The folder of a file, and its name there."""
+    parent, _, name = path.rpartition("/")
+    if path.startswith("/") or name in ("", ".", ".."):
+        raise ValueError(f"{path!r} is no file below the home")
+    return parent, name
+
+
+def place(files: list[tuple[Path, str]]) -> None:
+    """Move files that lie ready to where they belong."""
+    for fresh, path in files:
+        parent, name = split(path)
+        with opened(parent, make=True) as folder:
+            os.rename(fresh, name, dst_dir_fd=folder)
+
+
+def read(path: str) -> bytes:
+    """Read a file: no link, and no pipe whose other end was planted there."""
+    parent, name = split(path)
+    with opened(parent) as folder:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"{path!r} is no regular file")
+            return file.read()
+
+
+def keep(uid: int, services_max: int) -> None:
+    """Make the folders, become the user, and answer. Ends with the box."""
+    Keeper.slots = set(range(PORT + 1, PORT + 1 + services_max))
+    for folder in (CHECKOUT, STAGED):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    for folder in (HOME, CHECKOUT, STAGED):
+        os.chown(folder, uid, uid)
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    os.umask(0o022)
+    for slot in Keeper.slots:
+        threading.Thread(target=Gate(("", slot), Relay).serve_forever, daemon=True).start()
+    Gate(("", PORT), Keeper).serve_forever()
+
+
+_SOURCE = inspect.getsource(sys.modules[__name__])
+_KEEPER = _SOURCE[_SOURCE.index("HOME, STAGED") : _SOURCE.index("\n_SOURCE")]
+# Its first line is by what the keeper is known among the processes of its box.
+INSIDE = (
+    f"# taskdock-keeper\n{_SOURCE[: _SOURCE.index('import anyio')]}{_KEEPER}keep(*map(int, sys.argv[1:]))"
+)
+
+
+# The spec
+
+
+async def _open(config: DockerConfig, opening: Opening) -> DockerSandboxes:
+    """Open it where the engine has its socket."""
     if not config.socket.is_socket():
         raise Unsupported(
             f"There is no socket of an engine at {config.socket}.",
@@ -1047,4 +894,4 @@ async def open_docker(config: DockerConfig, opening: Opening) -> DockerSandboxes
     return DockerSandboxes(config, opening.now)
 
 
-PROVIDER = ProviderSpec("docker", DockerConfig, open_docker)
+PROVIDER = ProviderSpec("docker", DockerConfig, _open, install="taskdock-docker-provider")
