@@ -17,6 +17,7 @@ import hmac
 import inspect
 import json
 import os
+import re
 import secrets
 import select
 import signal
@@ -274,7 +275,7 @@ class DockerSandboxes:
                 "Init": True,
                 "NetworkMode": config.network,
                 "CapDrop": ["ALL"],
-                "CapAdd": ["CHOWN", "SETGID", "SETUID"],
+                "CapAdd": ["CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"],
                 "SecurityOpt": ["no-new-privileges"],
                 "PidsLimit": config.processes_max,
                 "Memory": (config.memory_mib or 0) << 20,
@@ -298,13 +299,13 @@ class DockerSandboxes:
                     return
                 await anyio.sleep(0.05)
             if now is not None and now.exit_code not in (0, 128 + signal.SIGKILL):
-                said = await self._call(
-                    "GET", f"/containers/{box.id}/logs", {200}, params={"stdout": "1", "stderr": "1"}
-                )
-                reason = (
-                    f"{self._config.image} does not stay up: it needs {self._config.python} and nothing else."
-                )
-                raise Permanent(reason, log_tail=said.text[-2048:])
+                raise Permanent(f"{self._config.image} does not stay up.", log_tail=await self._log(box))
+
+    async def _log(self, box: _Box) -> str:
+        """The end of what the keeper said, without the frames that part it."""
+        query = {"stdout": "1", "stderr": "1", "tail": "20"}
+        said = (await self._call("GET", f"/containers/{box.id}/logs", {200}, params=query)).content
+        return re.sub(rb"[\x01\x02]\0\0\0....", b"", said, flags=re.DOTALL).decode(errors="replace")
 
     async def _order(
         self, ref: SandboxRef, box: _Box, enough: set[Phase], method: str, path: str, query: dict[str, str]

@@ -13,7 +13,7 @@ import pytest
 from agent_server import CACHE
 from architecture.source_tree import REPOSITORY
 from clean_install import install, make_environment, run
-from e2e.world import kill_all, processes_of
+from e2e.providers import kill_all, processes_of
 from example_task import carried
 from git_repos import make_remote, work_copy
 
