@@ -31,7 +31,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults mutants
+.PHONY: run demo test e2e soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults mutants
 
 run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
 	$(BIN)/taskdock demo --stay --home .taskdock
@@ -52,6 +52,9 @@ test: static ## set up everything, check, run every test; lists each skip with i
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 	$(if $(filter true,$(CI)),$(SIMULATE) $(CI_SEEDS))
 
+e2e: setup ## the end-to-end tests on PROVIDER=local, local-process, local-bubblewrap or docker
+	TASKDOCK_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/e2e
+
 # With one of the two numbers given, only that half runs.
 soak: setup ## kill it ROUNDS=500 times, then simulate SEEDS=2000 worlds; or one of both; SEED=n begins there
 	$(if $(SEEDS),$(if $(ROUNDS),$(KILL)),$(KILL))
@@ -63,8 +66,8 @@ SOAK = $(SIMULATE) --seeds $(or $(SEEDS),2000) --keep-going $(if $(SEED),--first
 planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one
 	PYTHONPATH=tests $(BIN)/python -m simulation.planted $(BUG)
 
-matrix: setup ## kill it at every gate of every port; PROVIDER=local-process, ONLY=provider.ensure
-	$(BIN)/python -m taskdock.testing.kill_matrix --provider $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
+matrix: setup ## kill it at every gate of every port; PROVIDER=local-process or docker, ONLY=provider.ensure
+	PYTHONPATH=tests $(BIN)/python -m e2e.matrix $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
 
 mutants: setup ## change the core in small ways, each must fail a test; MODULES="turns tab", SAMPLE=n, JOBS=n, BROAD=1, AGAIN=1
 	$(BIN)/python tools/mutants.py $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(or $(JOBS),1) \
@@ -108,7 +111,7 @@ clean: ## remove what make made, .taskdock (tasks of the demo) excepted
 	rm -rf $(VENV) .tools build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Taskdock needs Python 3.11 or newer; none was found on PATH." >&2; exit 1; }

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 from attrs import fields
@@ -15,6 +16,7 @@ from taskdock.testing.conformance.sandbox import SandboxUnderTest
 
 GUIDE = REPOSITORY / "docs/guides/write-a-provider.md"
 EXAMPLE = REPOSITORY / "examples/taskdock-folder-provider"
+EXAMPLES = sorted((REPOSITORY / "examples").glob("taskdock-*-provider"))
 
 
 def shown(language: str) -> Block:
@@ -62,9 +64,10 @@ def test_tables_leave_nothing_out() -> None:
     assert {name for name in fields_of_spec if f"`{name}`" not in text} == set()
 
 
-def test_the_example_is_one_module_of_its_own() -> None:
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_one_module_of_its_own(example: Path) -> None:
     """It uses what the guide names: the ports, the errors and the kit."""
-    for path in EXAMPLE.glob("*.py"):
+    for path in example.glob("*.py"):
         imported = [
             node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
         ]
