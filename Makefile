@@ -34,7 +34,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults mutants git-spice stack-tool
+.PHONY: run demo test e2e soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults mutants git-spice stack-tool
 
 # The demo shows a stack with the git-spice that was built here, else with the one on the path, else says that there is none.
 DEMO := PATH="$(CURDIR)/.tools:$$PATH" $(BIN)/taskdock demo --home .taskdock
@@ -57,6 +57,9 @@ test: static stack-tool ## set up everything, check, run every test; lists each 
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 	$(if $(filter true,$(CI)),$(SIMULATE) --seconds $(CI_SECONDS))
 
+e2e: setup ## the end-to-end tests on PROVIDER=local, local-process, local-bubblewrap or docker
+	TASKDOCK_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/e2e
+
 # With one of the two numbers given, only that half runs.
 soak: setup stack-tool ## kill it ROUNDS=500 times, then simulate SEEDS=2000 worlds; or one of both; SEED=n begins there
 	$(if $(SEEDS),$(if $(ROUNDS),$(KILL)),$(KILL))
@@ -74,8 +77,8 @@ SOAK = $(SIMULATE) --seeds $(or $(SEEDS),2000) --keep-going $(if $(SEED),--first
 planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one
 	PYTHONPATH=tests $(BIN)/python -m simulation.planted $(BUG)
 
-matrix: setup ## kill it at every gate of every port; PROVIDER=local-process, ONLY=provider.ensure
-	$(BIN)/python -m taskdock.testing.kill_matrix --provider $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
+matrix: setup ## kill it at every gate of every port; PROVIDER=local-process or docker, ONLY=provider.ensure
+	PYTHONPATH=tests $(BIN)/python -m e2e.matrix $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
 
 mutants: setup ## change the core in small ways, each must fail a test; MODULES="turns tab", SAMPLE=n, JOBS=n, BROAD=1, AGAIN=1
 	$(BIN)/python tools/mutants.py $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(or $(JOBS),1) \
@@ -128,7 +131,7 @@ clean: ## remove what make made, .taskdock (tasks of the demo) excepted
 	rm -rf $(VENV) .tools build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Taskdock needs Python 3.11 or newer; none was found on PATH." >&2; exit 1; }

@@ -96,8 +96,8 @@ async def a_late_one(
 
 
 def boxes(place: Installation) -> list[str]:
-    """The sandboxes on disk, by generation."""
-    return sorted(path.name.rpartition("-")[2] for path in (place.home / "sandboxes").glob("td-*"))
+    """The sandboxes that are there, by generation."""
+    return sorted(box.generation for box in place.sandboxes())
 
 
 async def until_it_waits(dock: Dock, task_id: str) -> TaskView:

@@ -65,7 +65,7 @@ async def test_an_archived_task_comes_back_in_a_new_sandbox(soon: Installation, 
         work = await do_work(dock, receipt)
         await dock.archive_task(receipt.task_id)
         archived = await rest(dock, receipt.task_id, "archived")
-        assert list((soon.home / "sandboxes").glob("td-*")) == []
+        assert soon.sandboxes() == []
         work.is_in_clone(1)
         branch = archived.task.branch or ""
         other = await dock.create_task(repo=str(remote), prompt="Take the branch", branch=branch)

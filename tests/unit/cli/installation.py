@@ -25,7 +25,7 @@ from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported, Started, Succeeded, TurnEnd
 from taskdock.core.intents import Figures, Intent
-from taskdock.core.job_record import BranchSeen, JobErrorKind, JobFailure, JobResult
+from taskdock.core.job_record import BranchSeen, JobFailure, JobResult
 from taskdock.ports.store import NewItem
 from taskdock.services.dock import Dock, TaskView
 from taskdock.services.feed import Hub
@@ -106,6 +106,7 @@ def _answers() -> dict[type, Answer]:
         intents.ObserveSandbox: seen(inputs.SandboxPhase.RUNNING),
         intents.StopSandbox: _stopped,
         intents.DestroySandbox: _gone,
+        intents.RunRepoJob: job_ends(),
         intents.Wake: _done(inputs.Woken()),
     }
 
