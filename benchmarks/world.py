@@ -71,6 +71,7 @@ class World:
             fallback_namer=none,
             links=none,
             carrier=none,
+            stack=none,
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from container_engine import Engine, NoEngine, running_engine
 from local_process import current_level, ground
+from stand_in import StandIn, running_stand_in
 from taskdock.adapters.sandbox.local.levels import Level
 
 pytest_plugins = ["plugins.skips", "pytester"]
@@ -33,6 +34,22 @@ def level(request: pytest.FixtureRequest) -> Iterator[Level]:
     current_level.append(one)
     yield one
     current_level.pop()
+
+
+@pytest.fixture(scope="session")
+def stand_in_of_session() -> Iterator[StandIn]:
+    """One stand-in of Daytona for all tests of a worker; at its end the referee must have had nothing to say."""
+    with running_stand_in() as one:
+        yield one
+        assert one.seen()["referee"]["violations"] == []
+
+
+@pytest.fixture
+def stand_in(stand_in_of_session: StandIn) -> Iterator[StandIn]:
+    """The stand-in without faults; those that a test orders end with it."""
+    stand_in_of_session.clear()
+    yield stand_in_of_session
+    stand_in_of_session.clear()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -180,6 +180,23 @@ async def until(condition: Callable[[], object]) -> None:
     with anyio.fail_after(10):
         while not condition():  # noqa: ASYNC110
             await anyio.sleep(0.005)
+
+
+@contextmanager
+def bell(path: Path) -> Iterator[Callable[[], Awaitable[None]]]:
+    """Lay a pipe with a name; what is given waits until a program has written into it, for a minute at most."""
+    os.mkfifo(path)
+    # Nobody has to be at the other end for this: without a writer yet the pipe has nothing to read, and no end either.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    async def rung() -> None:
+        with anyio.fail_after(60):
+            await anyio.wait_readable(descriptor)
+
+    try:
+        yield rung
+    finally:
+        os.close(descriptor)
 
 
 def a_figure() -> str:

@@ -24,6 +24,7 @@ from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported, Succeeded, Value
 from taskdock.core.intents import Body, Figures, Intent
+from taskdock.core.job_record import JobResult
 from taskdock.ports.store import NewItem
 from taskdock.services.message_requests import MessageRequests
 from taskdock.services.stepping import Stepper
@@ -51,6 +52,7 @@ VALUES: Mapping[type[Body], Callable[[Any], Value]] = {
     intents.CollectWork: lambda _: inputs.WorkCollected("a" * 40, branch_moved=True),
     intents.DestroySandbox: lambda _: inputs.SandboxReleased(_BEGIN + timedelta(days=365), 0.0),
     intents.CloneRepo: lambda _: inputs.Cloned("main", "b" * 40),
+    intents.RunRepoJob: lambda _: inputs.JobEnded(JobResult()),
     intents.Tell: lambda _: inputs.Told(),
     intents.Wake: lambda _: inputs.Woken(),
 }

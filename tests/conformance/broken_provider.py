@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -354,6 +355,23 @@ class BusyWhileDestroyed(BusyAtOnce):
         return await self.real.destroy(ref, owner)
 
 
+class BusyWhileItComesUp(Honest):
+    """destroy is refused until the box has come up, which takes a while after ensure."""
+
+    found_by = "check_destroy_beside_ensure"
+    says = "Ensures and destroys of one name at once all succeed"
+    up_at: ClassVar[dict[str, float]] = {}
+
+    async def ensure(self, spec: SandboxSpec) -> Observation:
+        self.up_at.setdefault(spec.ref.name, time.monotonic() + 0.3)
+        return evolve(await self.real.ensure(spec), phase=Phase.PENDING)
+
+    async def destroy(self, ref: SandboxRef, owner: str) -> Observation:
+        if time.monotonic() < self.up_at.get(ref.name, 0.0):
+            raise Transient("This sandbox is coming up.")
+        return await self.real.destroy(ref, owner)
+
+
 class SnapshotOfTheStopped(Honest):
     """A stop writes a snapshot, and destroy does not know of it."""
 
@@ -391,6 +409,7 @@ PROVIDER_FAULTS: tuple[type[Honest], ...] = (
     StartMakesAbsent,
     DaemonsOutliveDestroy,
     BusyWhileDestroyed,
+    BusyWhileItComesUp,
     SnapshotOfTheStopped,
     *TRUTH_FAULTS,
 )

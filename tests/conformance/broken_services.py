@@ -10,6 +10,7 @@ Reads as: broken_access.py -> a fault -> honest_provider.py.
 import itertools
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -97,6 +98,54 @@ class IncarnationStays(Honest):
 
     async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
         return evolve(await self.real.ensure_service(ref, service), incarnation=ref.name)
+
+
+class RecordOutlivesTheStop(Honest):
+    """A stop of the box leaves what was written down of its services, and ensure_service believes it."""
+
+    found_by = "check_service_comes_back"
+    says = "A service is ensured again after its sandbox was stopped and started, and answers"
+    written: ClassVar[dict[tuple[SandboxRef, str, str], Endpoint]] = {}
+
+    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
+        key = (ref, service.name, service.version)
+        if key not in self.written:
+            self.written[key] = await self.real.ensure_service(ref, service)
+        return self.written[key]
+
+
+class StartIsTakenForUnderWay(Honest):
+    """A stop of the box leaves the mark of a service that starts, so that everybody waits for somebody else."""
+
+    found_by = "check_service_comes_back"
+    says = "A service is ensured again after its sandbox was stopped and started, and answers"
+
+    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
+        mark = self.root / f".starts-{ref.name}-{service.name}"
+        if mark.exists():
+            with suppress(Unreachable):
+                return await self.real.endpoint(ref, service.name)
+            raise Transient(f"{service.name} is being started already.")
+        mark.touch()
+        return await self.real.ensure_service(ref, service)
+
+
+class StartBringsServicesBack(Honest):
+    """start of the box starts again what ran in it, as many services do by themselves."""
+
+    found_by = "check_service_comes_back"
+    says = "No service runs in a sandbox that was stopped and started, until it is ensured anew"
+    ran: ClassVar[dict[SandboxRef, ServiceSpec]] = {}
+
+    async def ensure_service(self, ref: SandboxRef, service: ServiceSpec) -> Endpoint:
+        self.ran[ref] = service
+        return await self.real.ensure_service(ref, service)
+
+    async def start(self, ref: SandboxRef, owner: str) -> Observation:
+        observation = await self.real.start(ref, owner)
+        if ref in self.ran:
+            await self.real.ensure_service(ref, self.ran[ref])
+        return observation
 
 
 class OldVersionKept(Honest):
@@ -275,6 +324,9 @@ SERVICE_FAULTS: tuple[type[Honest], ...] = (
     StopServiceLeavesDaemons,
     StopServiceEndsAll,
     IncarnationStays,
+    RecordOutlivesTheStop,
+    StartIsTakenForUnderWay,
+    StartBringsServicesBack,
     OldVersionKept,
     HealthIsNotAwaited,
     SilentServerLeftRunning,

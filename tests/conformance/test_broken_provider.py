@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from conformance.broken_access import ACCESS_FAULTS
-from conformance.broken_provider import PROVIDER_FAULTS
+from conformance.broken_provider import PROVIDER_FAULTS, BusyWhileDestroyed, BusyWhileItComesUp
 from conformance.honest_provider import Honest, clear, under_test
 from taskdock.testing.conformance.promises import PromiseBroken
 from taskdock.testing.conformance.sandbox import ACCESS_CHECKS, PROVIDER_CHECKS, SANDBOX_CHECKS
@@ -48,6 +48,18 @@ async def test_without_a_fault_nothing_is_found(name: str, tmp_path: Path) -> No
     finally:
         with anyio.CancelScope(shield=True):
             await clear(tmp_path, made)
+
+
+@pytest.mark.parametrize("fault", [BusyWhileDestroyed, BusyWhileItComesUp])
+async def test_failed_check_takes_its_sandboxes_away(fault: type[Honest], tmp_path: Path) -> None:
+    """A check that failed asks for the end of what it made until there is none, also of a provider that refuses at first."""
+    made: list[SandboxSpec] = []
+    with pytest.raises(PromiseBroken):
+        await CHECKS[fault.found_by](under_test(fault, tmp_path, made))
+    left = [one.ref.name for one in made if (tmp_path / one.ref.name).exists()]
+    await clear(tmp_path, made)
+    assert made
+    assert left == []
 
 
 def test_both_halves_are_broken_often_enough() -> None:

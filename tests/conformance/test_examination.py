@@ -158,6 +158,24 @@ async def test_clearing_away_hides_nothing() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("error", [None, LookupError("first")], ids=["clearing fails", "the check fails"])
+async def test_what_failed_is_cleared_away_by_more(error: Exception | None) -> None:
+    """After a failure, also one of clearing itself, what insists has its turn; after none it has not."""
+    insisted: list[str] = []
+
+    async def insist() -> None:
+        insisted.append("insisted")
+
+    with pytest.raises(LookupError if error else Transient):
+        async with cleared(Adapter(Transient("left")).call, 1.0, insist):
+            await Adapter(error).call()
+    assert insisted == ["insisted"]
+    async with cleared(Adapter().call, 1.0, insist):
+        pass
+    assert insisted == ["insisted"]
+
+
+@pytest.mark.anyio
 async def test_examination_goes_through_all_checks() -> None:
     """Each check gets an adapter of its own, and one that fails stops none of the others."""
     made: list[Adapter] = []

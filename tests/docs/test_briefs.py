@@ -7,6 +7,7 @@ import re
 from architecture.source_tree import REPOSITORY
 from docs.pages import code, rows
 from taskdock.core import tab
+from taskdock.core.job_record import JobKind, JobStatus
 from taskdock.core.tab import TabStatus
 from taskdock.core.task_record import TaskStatus
 
@@ -77,6 +78,11 @@ def test_statuses_are_those_of_the_briefs() -> None:
         "ready",
         "error",
     ]
+    assert [status.value for status in JobStatus] == ["queued", "running", "completed", "error", "cancelled"]
+    assert [kind.value for kind in JobKind] == [
+        "sync_repo", "restack_repo", "restack_subtree", "rebase_branch", "reparent_branch", "register_existing_branch",
+        "undo",
+    ]  # fmt: skip
 
 
 def test_only_a_session_makes_a_tab_ready() -> None:

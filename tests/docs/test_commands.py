@@ -6,6 +6,7 @@ A `taskdock` command is parsed by the real command line, up to where it would op
 import re
 import shlex
 import tomllib
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +19,7 @@ from architecture.source_tree import REPOSITORY
 from docs.pages import blocks, code, documents, prose
 from taskdock.adapters.entry.cli.app import build_cli
 from taskdock.adapters.entry.cli.checks import Check
+from taskdock.testing.conformance.__main__ import options
 from taskdock.testing.kill_matrix.__main__ import main as kill_matrix
 from taskdock.testing.kill_matrix.cells import chosen
 from taskdock.testing.simulation import Script
@@ -73,6 +75,8 @@ def is_python(words: Sequence[str]) -> bool:
         return is_kill_matrix(words[2:])
     if [*words[:2]] == ["-m", "taskdock.testing.simulation"]:
         return is_simulation(words[2:])
+    if [*words[:2]] == ["-m", "taskdock.testing.conformance"]:
+        return is_parsed(options(), words[2:])
     return [*words[:2]] == ["-m", "pytest"] and all((REPOSITORY / word).exists() for word in words[2:3])
 
 
@@ -82,6 +86,15 @@ def is_simulation(words: Sequence[str]) -> bool:
         asked = parser().parse_args(words)
         Script.parse(asked.replay or "0")
     except (SystemExit, ValueError):
+        return False
+    return True
+
+
+def is_parsed(taken: ArgumentParser, words: Sequence[str]) -> bool:
+    """Whether these are options that it takes."""
+    try:
+        taken.parse_args(words)
+    except SystemExit:
         return False
     return True
 

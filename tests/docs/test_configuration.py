@@ -14,6 +14,7 @@ from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.environment import OWNER_VARIABLE
 from taskdock.adapters.entry.cli.exit_codes import table
 from taskdock.adapters.naming.chat import ChatNaming
+from taskdock.adapters.sandbox.daytona.settings import DaytonaConfig
 from taskdock.adapters.store.sqlite.connection import Limits
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app import Config, load_config
@@ -86,6 +87,12 @@ def test_chat_namer_is_that_of_the_code() -> None:
     assert told == {
         one.name: "none" if one.default is NOTHING else f"`{one.default}`" for one in fields(ChatNaming)
     }
+
+
+def test_daytona_is_that_of_the_code() -> None:
+    """Every setting of the provider has its row, in order, with its default."""
+    told = [(code(row[0])[0], code(row[1])[0]) for row in table_of("Daytona")]
+    assert told == [(one.name, shown(one.default)) for one in fields(DaytonaConfig)]
 
 
 EXAMPLES = [one for one in blocks(PAGE) if one.language == "toml"]

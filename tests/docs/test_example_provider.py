@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,25 @@ def test_tables_leave_nothing_out() -> None:
     assert {name for name in wanted if f"`{name}`" not in text} == set()
     fields_of_spec = {one.name for one in fields(ProviderSpec)}
     assert {name for name in fields_of_spec if f"`{name}`" not in text} == set()
+
+
+def signature(name: str, method: Callable[..., object]) -> str:
+    """How a method is written, as Python has it."""
+    shown = str(inspect.signature(method)).replace("self, ", "").replace("(self)", "()")
+    shown = re.sub(r"\b(?:taskdock|collections|pathlib)(?:\.[a-z_]+)*\.", "", shown)
+    return f"{'async ' * inspect.iscoroutinefunction(method)}def {name}{shown}"
+
+
+def test_the_methods_are_shown_as_they_are() -> None:
+    """The table has each method of both ports with its signature, in the order of the code."""
+    wanted = [
+        f"| `{port.__name__}` | `{signature(name, method)}` |"
+        for port in (SandboxProvider, SandboxAccess)
+        for name, method in vars(port).items()
+        if inspect.isfunction(method) and not name.startswith("_")
+    ]
+    shown = [line for line in section(GUIDE, "What you write").splitlines() if line.startswith("| `Sandbox")]
+    assert shown == wanted, "\n".join(wanted)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)

@@ -13,6 +13,7 @@ from e2e.counting import counted
 from e2e.providers import only_on_local, toml_of, under_test
 from e2e.world import World, end_processes, until
 from git_repos import make_remote
+from stack_fixture import GIT_SPICE
 from taskdock.adapters.sandbox.local.levels import Level
 from taskdock.core.message import MessageStatus
 from taskdock.testing.kill_matrix.cells import chosen
@@ -20,6 +21,7 @@ from taskdock.testing.kill_matrix.matrix import KillMatrix
 
 CONFIG = f"""\
 cache = "{CACHE}"
+git_spice = "{GIT_SPICE}"
 drain_seconds = 2.0
 [figures]
 backoff_seconds = 0.05
@@ -44,11 +46,21 @@ BEST_LEVEL = [
     "create/gateway.prompt.after",
     "create/clones.take_in.before",
     "create/clones.take_in.after",
+    "create/stack.run.after",
     "kill/provider.destroy.before",
     "kill/provider.destroy.after",
     "kill/clones.take_in.after",
 ]
 """Each step of a task's coming up and of its end, at whatever level works on the machine."""
+
+JOB_STEPS = [
+    "restack/stack.run.after",
+    "restack/stack.snapshot.after",
+    "restack/stack.act.after",
+    "restack/stack.post_sync.before",
+    "settle/stack.settle.after",
+]
+"""A kill in the steps of a repo job, and in its settling."""
 
 OTHER_LEVELS = {
     Level.PROCESS: ["doubt/gateway.delivery.before", "answer/gateway.answer_permission.after"],
@@ -74,7 +86,7 @@ async def killed_at(folder: Path, provider: str, cell: str) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("cell", BEST_LEVEL)
+@pytest.mark.parametrize("cell", [*BEST_LEVEL, *JOB_STEPS])
 async def test_a_killed_process_goes_on_after_its_restart(tmp_path: Path, cell: str) -> None:
     """The task comes up or ends as asked: one sandbox, one server, one prompt, and nothing once it is killed."""
     await killed_at(tmp_path, under_test().name, cell)

@@ -50,7 +50,7 @@ class Hanging:
 
 def outside(port: object) -> Outside:
     """Every port of the outside is this one."""
-    return Outside(Sites({"local": Site(port, port)}), port, port, port, port)  # type: ignore[arg-type]
+    return Outside(Sites({"local": Site(port, port)}), port, port, port, port, port)  # type: ignore[arg-type]
 
 
 @pytest.fixture

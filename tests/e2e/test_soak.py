@@ -15,8 +15,8 @@ import pytest
 from e2e.providers import only_on_local
 from e2e.script import COMMANDS, TASKS
 from e2e.soak import soak
+from taskdock.services.job_requests import JobRequests
 from taskdock.services.message_requests import MessageRequests
-from taskdock.services.repo_requests import RepoRequests
 
 ROUNDS_OF_A_WORLD = 30
 ROUNDS = int(os.environ.get("TASKDOCK_SOAK_ROUNDS") or ROUNDS_OF_A_WORLD)
@@ -48,5 +48,5 @@ async def test_kills_at_random_instants_break_no_invariant(tmp_path: Path, world
 def test_the_script_gives_every_command() -> None:
     """A command that a dock learns is one that the script gives."""
     requests = {name for name in dir(MessageRequests) if not name.startswith("_")}
-    of_repos = {name for name in dir(RepoRequests) if not name.startswith("_")}
+    of_repos = {name for name in dir(JobRequests) if not name.startswith("_")}
     assert set(COMMANDS) == requests - of_repos

@@ -187,18 +187,22 @@ async def test_branch_heads_name_every_branch(clones: GitClones, remote: Path) -
 
 
 async def test_a_branch_that_both_have(clones: GitClones, remote: Path) -> None:
-    """The clone's own head counts when it holds the remote's; behind it or beside it the remote's does."""
+    """The clone's own head counts when it holds the remote's, or stood there and was rebased since; else the remote's."""
     await clones.clone("repo-1", str(remote), ignore)
     folder = clones.path("repo-1")
     main, topic = head_of(remote, "main"), head_of(remote, "topic")
     assert main is not None
     assert topic is not None
     beside = git(folder, "commit-tree", "-p", "origin/main~1", "-m", "beside", "origin/main^{tree}")
-    for own, expected in ((f"{main}~2", main), (topic, topic), (beside, main)):
+    for own, expected in ((f"{main}~2", main), (topic, topic), (beside, beside)):
         git(folder, "update-ref", "refs/heads/main", own)
         assert (await clones.branch_heads("repo-1"))["main"] == expected
         task = f"task-{own[:8]}"
         assert (await clones.checkout("repo-1", task, "main")).head == expected
+    git(folder, "update-ref", "-d", "refs/heads/main")
+    git(folder, "update-ref", "refs/heads/main", beside)
+    assert (await clones.branch_heads("repo-1"))["main"] == main
+    assert (await clones.checkout("repo-1", "task-other", "main")).head == main
 
 
 async def test_checkout_bundles_the_whole_history(clones: GitClones, remote: Path, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from taskdock.adapters.naming.chat import ChatNaming
 from taskdock.adapters.sandbox.local.provider import LocalSandboxes
 from taskdock.app import Config
 from taskdock.app import open as open_dock
-from taskdock.app.doctor import examine
+from taskdock.app.doctor import _held, examine
 from taskdock.core.values import sandbox_name
-from taskdock.ports.sandbox import SandboxRef, SandboxSpec
+from taskdock.ports.sandbox import Capabilities, SandboxRef, SandboxSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +31,37 @@ async def test_a_fresh_home_lacks_nothing_but_a_store(tmp_path: Path) -> None:
     assert all(check.ok for name, check in checks.items() if name in ("python", "git", "home", "namer"))
     assert "store" not in checks
     assert not home.exists()
+
+
+async def test_a_config_that_is_not_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in the folder where one stands is not that of the home; both are named, and the way out as a command."""
+    home, here = tmp_path / "home", tmp_path / "my repo"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    read, unread = home / "taskdock.toml", here / "taskdock.toml"
+    check = (await found(home))["config"]
+    assert (check.ok, check.detail) == (True, f"the defaults: there is no {read}")
+    unread.write_text('providers = ["local-process"]\n')
+    check = (await found(home))["config"]
+    assert (check.ok, check.essential) == (False, False)
+    assert check.detail == f"the defaults: there is no {read}; {unread} is not read"
+    assert check.mend == f"mv '{unread}' {read}, or make this folder the home: taskdock --home ."
+    read.write_text("")
+    check = (await found(home))["config"]
+    assert (check.ok, check.detail) == (False, f"{read}; {unread} is not read")
+    assert (check.mend or "").startswith(f"write what is in it into {read}, or ")
+    assert (await found(here))["config"].ok
+    unread.unlink()
+    assert (await found(home))["config"] == Check("config", ok=True, detail=str(read), essential=False)
+
+
+def test_what_a_provider_says_are_sentences() -> None:
+    """What is limited and what is not held each end with a full stop, also where the provider wrote none."""
+    says = Capabilities(
+        None, "a shed", 0.0, True, limits=("Memory: 1 GiB", "Two doors."), not_enforced=("Noise",)
+    )
+    assert _held("provider shed", says).detail == "isolation a shed. Memory: 1 GiB. Two doors. Noise."
 
 
 async def test_work_that_waits_for_a_scheduler_is_told(tmp_path: Path) -> None:

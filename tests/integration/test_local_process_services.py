@@ -17,6 +17,7 @@ from attrs import evolve
 from local_process import (
     OWNER,
     a_figure,
+    bell,
     killed,
     new_spec,
     processes,
@@ -154,7 +155,7 @@ async def test_service_that_no_longer_answers_is_started_anew(
     with pytest.raises(Transient, match="silent"):
         await adapter.ensure_service(spec.ref, hasty)
     assert not processes(tmp_path, spec.ref.name)
-    assert (await adapter.ensure_service(spec.ref, hasty)).incarnation != first.incarnation
+    assert (await adapter.ensure_service(spec.ref, service())).incarnation != first.incarnation
 
 
 async def test_service_replaced_while_it_is_asked_is_not_confirmed(
@@ -183,22 +184,31 @@ async def test_service_replaced_while_it_is_asked_is_not_confirmed(
     assert len(processes(tmp_path, spec.ref.name)) == 1
 
 
+@pytest.mark.parametrize(
+    ("trap", "grace_seconds"),
+    [("echo asked > asked; exit", 60.0), ("", 0.3)],
+    ids=["polite", "deaf"],
+)
 async def test_deaf_service_is_killed_after_its_grace(
-    tmp_path: Path, spec: SandboxSpec, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, spec: SandboxSpec, monkeypatch: pytest.MonkeyPatch, trap: str, grace_seconds: float
 ) -> None:
     """SIGTERM comes first, so that a service can tidy up; what ignores it is killed when its grace is over."""
-    monkeypatch.setattr(services, "STOP_GRACE_SECONDS", 0.3)
-    adapter = sandboxes(tmp_path)
-    polite = "trap 'echo asked > asked; exit' TERM; echo > ready; while :; do sleep 0.05; done"
-    for name, script in (
-        ("polite", polite),
-        ("deaf", "trap '' TERM; echo > ready; while :; do sleep 0.05; done"),
-    ):
-        spec_of_it = ServiceSpec(name, "1", ("sh", "-c", script), {}, (), "/", start_seconds_max=0.3)
+    monkeypatch.setattr(services, "STOP_GRACE_SECONDS", grace_seconds)
+    adapter, home = sandboxes(tmp_path), tmp_path / spec.ref.name / "home"
+    script = f"trap '{trap}' TERM; echo > trapped; while :; do sleep 0.05; done"
+    one = ServiceSpec("server", "1", ("sh", "-c", script), {}, (), "/", start_seconds_max=60.0)
+
+    async def in_vain() -> None:
         with pytest.raises(Transient):
-            await adapter.ensure_service(spec.ref, spec_of_it)
-        assert not processes(tmp_path, spec.ref.name)
-    assert await adapter.get_file(spec.ref, "asked") == b"asked\n"
+            await adapter.ensure_service(spec.ref, one)
+
+    with bell(home / "trapped") as rung:
+        async with anyio.create_task_group() as group:
+            group.start_soon(in_vain)
+            await rung()
+            await adapter.stop_service(spec.ref, "server")
+    assert not processes(tmp_path, spec.ref.name)
+    assert (home / "asked").exists() == bool(trap)
 
 
 async def test_children_with_fresh_environments_are_ended(tmp_path: Path, spec: SandboxSpec) -> None:

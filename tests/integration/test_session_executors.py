@@ -106,6 +106,7 @@ class Bench:
             fallback_namer=cast("Any", None),
             links=links,
             carrier=cast("Any", None),
+            stack=cast("Any", None),
         )
         return cast("Tools", tools)
 

@@ -1,6 +1,7 @@
 """Example provider: a distribution of its own, installed beside our built wheel, keeps its promises and carries a task.
 
-It sees nothing of this checkout but its own folder, so it is what somebody has who read the guide and ran pip.
+It is written by the wheel itself and sees nothing of this checkout, so it is what somebody has who read the guide and ran
+pip.
 """
 
 import json
@@ -23,10 +24,14 @@ TEST_LINES_MAX = 30
 
 @pytest.fixture(scope="module")
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install our wheel and the example into an environment; answers the folder of its programs."""
+    """Install our wheel into an environment, and the example that it writes; answers the folder of its programs."""
     programs = make_environment(tmp_path_factory.mktemp("example"))
     install(programs, wheel)
-    install(programs, EXAMPLE)
+    folder = programs.parent / "written"
+    run(programs / "python", "-m", "taskdock.testing.conformance", "--example", folder, cwd=programs)
+    written = {path.name: path.read_text() for path in folder.iterdir()}
+    assert written == {path.name: path.read_text() for path in EXAMPLE.iterdir() if path.is_file()}
+    install(programs, folder)
     return programs
 
 

@@ -22,13 +22,19 @@ print(json.dumps([module.__file__ for module in modules]))
 
 
 def packaged_names() -> set[str]:
-    """Name every committed file under a source root's `taskdock`, as it should stand in the wheel."""
+    """Name every committed file under a source root's `taskdock`, and the example's, as it should stand in the wheel."""
     inside = [path.relative_to(REPOSITORY).parts for path in project_files()]
-    return {"/".join(parts[1:]) for parts in inside if parts[0] in ROOTS and parts[1:2] == ("taskdock",)}
+    example = {
+        f"taskdock/testing/conformance/example/{parts[-1]}"
+        for parts in inside
+        if parts[:2] == ("examples", "taskdock-folder-provider")
+    }
+    roots = {"/".join(parts[1:]) for parts in inside if parts[0] in ROOTS and parts[1:2] == ("taskdock",)}
+    return roots | example
 
 
 def test_wheel_holds_the_sources_and_nothing_else(wheel: Path) -> None:
-    """Every file of the four source roots is in the wheel, package data too, and no test or tool is."""
+    """Every file of the four source roots is in the wheel, package data and the example too, and no test or tool is."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert names == packaged_names()

@@ -15,6 +15,24 @@ SCRIPTS: dict[str, str] = {
     "1,create_task:3:0:1:3,rename_tab:0:0:1:5,stop_task:0:0:1:4,lie:0:0:2:0,resume_task:0:0:1:4": (
         "one answer of absence, right before a start, made a task tell that its sandbox was lost and forget owed work"
     ),
+    "726726685,create_task:0:0:1:4,lie:0:0:2:0,crash_agent:0:0:0:1": (
+        "an agent ended while its provider called the sandbox absent: the sandbox was seen running, and its tab stayed ready"
+    ),
+    "726726681,create_task:0:0:0:4,fail:0:22:29:0,close_tab:0:0:0:1": (
+        "the end of a session failed for good, was not asked for again, and the agent of the closed tab went on"
+    ),
+    "8,create_task:0:0:0:5,fail:0:7:5:0,close_tab:0:0:0:1": (
+        "an agent's server that could not be reached for a moment was taken for one that holds no session"
+    ),
+    "8,create_task:0:0:0:5,fail:0:50:6:0,fail:0:8:8:0,open_tab:0:0:1:5,close_tab:0:0:0:1,stop_task:0:0:1:1": (
+        "a stop took back the end of a closed tab's session, failed, and left its agent"
+    ),
+    "726726944,create_task:1:0:1:3,close_tab:0:0:1:0,end_server:0:0:0:0": (
+        "of the kit: a tab was closed while its turn began, nothing had been sent, and its message was told withdrawn, as it is"
+    ),
+    "900000165,create_task:0:0:0:5,stop_task:0:0:1:4,resume_task:0:0:1:5,fail:0:4:8:0,kill_task:0:1:1:4": (
+        "of the kit: a kill had failed at the end of its sandbox, in which the sessions of its closed tabs were still"
+    ),
     "13,create_task:1:0:0:0,drain:0:0:0:0,create_task:1:0:0:1,come_late:0:0:0:1,archive_task:1:0:0:0,retry_task:0:0:0:3": (
         "planted: a create lands after the archive, since a release is believed before its window has passed"
     ),

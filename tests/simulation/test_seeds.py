@@ -1,6 +1,7 @@
-"""Seeds: worlds that nobody has seen before, for a while; and those that were broken once.
+"""Seeds: worlds that are the same in each run, for a while; and those that were broken once.
 
-TASKDOCK_SIMULATION_SECONDS says for how long; `make soak SEEDS=n` and CI run many more (Makefile).
+TASKDOCK_SIMULATION_SECONDS says for how long. Worlds that nobody has seen before are run by `make soak SEEDS=n`, and by
+`make test` where CI=true (Makefile).
 """
 
 import os
@@ -15,7 +16,7 @@ from taskdock.testing.simulation.__main__ import main
 
 SECONDS = float(os.environ.get("TASKDOCK_SIMULATION_SECONDS") or 20)
 FIRST = 726_726_016
-"""A range that is clean: fresh ones still find what is to be mended, and `make soak SEEDS=n` throws those."""
+"""The same in each run: a test that fails fails for what was changed, not for its dice."""
 
 
 def test_seeds_break_no_invariant() -> None:

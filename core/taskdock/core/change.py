@@ -151,7 +151,7 @@ class Draft:
         *,
         not_before: datetime | None = None,
         after: Intent | Tries | None = None,
-    ) -> Intent:
+    ) -> None:
         """Order an intent: the first run of its kind, or with `after` the run after that one."""
         self._runs += 1
         intent = Intent(
@@ -168,7 +168,6 @@ class Draft:
         )
         self._ordered[intent.id] = intent
         self.open[intent.id] = intent
-        return intent
 
     def order_again(self, intent: Intent, failed: Failed) -> bool:
         """Order the next run of an intent that belongs to no step; False when nothing is left to try."""

@@ -5,7 +5,11 @@ Never: an unchecked text; what users write has passed taskdock.core.values befor
 Reads as: request path makes one -> `step` -> a handler in task_commands, tab_commands, message_commands, reader_commands.
 """
 
+from datetime import datetime
+
 from attrs import frozen
+
+from taskdock.core.job_record import JobKind
 
 # To a task boundary
 
@@ -29,6 +33,10 @@ class CreateTask:
     base: str | None = None
     model: str | None = None
     permission_mode: str | None = None
+    on_branch: str | None = None
+    """A branch that is to be there already, instead of `branch` and `base`."""
+    branch_read_at: datetime | None = None
+    """When the repo's branches were last read, if that one was among them."""
 
 
 @frozen
@@ -207,3 +215,27 @@ class AddRepo:
 @frozen
 class RetryRepo:
     """Start a failed clone again."""
+
+
+@frozen
+class RequestJob:
+    """Queue a job of a repo; an equal one that is still queued is joined, and then `job_id` is not used."""
+
+    job_id: str
+    kind: JobKind
+    branch: str | None = None
+    parent: str | None = None
+    push: bool = False
+    requested_by: str | None = None
+    undo_of: str | None = None
+
+
+@frozen
+class CancelJob:
+    """End a job: a queued one at once, a running one as soon as its clone is clean again.
+
+    One that tasks wait for only by `force`, which fails them.
+    """
+
+    job_id: str
+    force: bool = False

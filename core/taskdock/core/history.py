@@ -19,6 +19,7 @@ class HistoryKind(Enum):
     """Every kind of event, in the order of a record's life."""
 
     TASK_CREATED = "task.created"
+    TASK_ATTACHED = "task.attached"
     TASK_PROVISION_QUEUED = "task.provision_queued"
     TASK_STEP_STARTED = "task.step_started"
     TASK_STEP_FAILED = "task.step_failed"
@@ -39,6 +40,7 @@ class HistoryKind(Enum):
     SANDBOX_REAPED = "sandbox.reaped"
     WORK_COLLECTED = "work.collected"
     WORK_GIVEN_UP = "work.given_up"
+    BRANCH_MOVED = "branch.moved"
     TAB_OPENED = "tab.opened"
     TAB_READY = "tab.ready"
     TAB_FAILED = "tab.failed"
@@ -56,6 +58,12 @@ class HistoryKind(Enum):
     REPO_READY = "repo.ready"
     REPO_FAILED = "repo.failed"
     REPO_RETRIED = "repo.retried"
+    JOB_QUEUED = "job.queued"
+    JOB_STARTED = "job.started"
+    JOB_STEP = "job.step"
+    JOB_COMPLETED = "job.completed"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
 
 
 @frozen

@@ -1,19 +1,21 @@
 """Inputs: everything that can be fed to a boundary's `step`.
 
-Owns: outcomes (what became of an intent), facts (what was seen outside), and the unions over them and the commands.
+Owns: outcomes (what became of an intent), facts (what was seen outside), and the unions over them, the commands and the tells.
 Never: an id, a time or a random number made by the core; they come in with the input.
 Reads as: request path, scheduler or simulation makes one -> `step` -> Change.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from taskdock.core.commands import (
     AddRepo,
     AnswerPermission,
     ArchiveTask,
+    CancelJob,
     CancelTurn,
     CloseTab,
     CreateTask,
@@ -23,6 +25,7 @@ from taskdock.core.commands import (
     OpenTab,
     RenameTab,
     RenameTask,
+    RequestJob,
     ResumeQueue,
     ResumeTask,
     RetryRepo,
@@ -36,6 +39,20 @@ from taskdock.core.commands import (
     UnarchiveTask,
     WithdrawMessage,
 )
+from taskdock.core.job_record import BranchSeen, JobFailure, JobResult
+from taskdock.core.tells import (
+    AwaitBranch,
+    AwaitReady,
+    BranchAwaited,
+    BranchBorn,
+    BranchFailed,
+    BranchMoved,
+    BranchReady,
+    NoLongerWaits,
+    RepoFailed,
+    RepoReady,
+    TellInput,
+)
 
 __all__ = [
     "AddRepo",
@@ -43,7 +60,14 @@ __all__ = [
     "AnswerPermission",
     "ArchiveTask",
     "Asked",
+    "AwaitBranch",
     "AwaitReady",
+    "BranchAwaited",
+    "BranchBorn",
+    "BranchFailed",
+    "BranchMoved",
+    "BranchReady",
+    "CancelJob",
     "CancelTurn",
     "Cloned",
     "CloseTab",
@@ -53,9 +77,12 @@ __all__ = [
     "Failed",
     "FailureClass",
     "Input",
+    "JobEnded",
+    "JobStepped",
     "KillTask",
     "MarkRead",
     "NameEnsured",
+    "NoLongerWaits",
     "Observed",
     "OpenTab",
     "Outcome",
@@ -65,9 +92,11 @@ __all__ = [
     "Progressed",
     "RenameTab",
     "RenameTask",
+    "RepoCommand",
     "RepoFailed",
     "RepoInput",
     "RepoReady",
+    "RequestJob",
     "ResumeQueue",
     "ResumeTask",
     "RetryRepo",
@@ -102,37 +131,6 @@ __all__ = [
     "Woken",
     "WorkCollected",
 ]
-
-# Between boundaries: the messages of `Tell`. `ask` is the number of the question, so a late answer is known as one.
-
-
-@frozen
-class AwaitReady:
-    """A task asks its repo to say when it is ready."""
-
-    task_id: str
-    ask: int
-
-
-@frozen
-class RepoReady:
-    """The repo's answer: it is ready."""
-
-    ask: int
-
-
-@frozen
-class RepoFailed:
-    """The repo's answer: its clone failed."""
-
-    ask: int
-    reason: str
-    log_tail: str | None = None
-
-
-TellInput = AwaitReady | RepoReady | RepoFailed
-"""What one boundary may say to another."""
-
 
 # What an intent brings when it succeeds.
 
@@ -264,6 +262,21 @@ class Cloned:
 
 
 @frozen
+class JobEnded:
+    """A job came to its end, with what it changed, and why not more; `branches` is how the clone stands now, if it could be read.
+
+    `tasks` are those that hold a branch which it changed, by branch.
+    """
+
+    result: JobResult
+    failure: JobFailure | None = None
+    branches: tuple[BranchSeen, ...] | None = None
+    trunk_head: str | None = None
+    read_at: datetime | None = None
+    tasks: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
 class Told:
     """The other boundary has committed the input (or rightly ignored it)."""
 
@@ -275,7 +288,7 @@ class Woken:
 
 Value = (
     NameEnsured | SandboxReady | AgentReady | SessionReady | TurnEnded | Asked | SessionClosed | WorkCollected
-    | Observed | SandboxStopped | SandboxReleased | Cloned | Told | Woken
+    | Observed | SandboxStopped | SandboxReleased | Cloned | JobEnded | Told | Woken
 )  # fmt: skip
 
 
@@ -345,6 +358,17 @@ class Progressed:
 
 
 @frozen
+class JobStepped:
+    """An execution of a job is about to begin a step; refused (ignored) means: begin nothing more."""
+
+    intent_id: str
+    issue: int
+    step: str
+    done: int = 0
+    of: int = 0
+
+
+@frozen
 class Delivered:
     """The agent has the message: its relay said so, or something of its turn was seen."""
 
@@ -405,9 +429,14 @@ TaskCommand = (
 )  # fmt: skip
 """What may be asked of a task that exists."""
 TaskFact = (
-    RepoReady | RepoFailed | OutcomeReported | Started | Progressed | Delivered | PermissionAsked | SessionLost
-    | SandboxLost | SandboxReaped
+    RepoReady | RepoFailed | BranchAwaited | BranchReady | BranchFailed | BranchMoved | OutcomeReported | Started
+    | Progressed | Delivered | PermissionAsked | SessionLost | SandboxLost | SandboxReaped
 )  # fmt: skip
 TaskInput = CreateTask | TaskCommand | TaskFact
-RepoInput = AddRepo | RetryRepo | AwaitReady | OutcomeReported | Progressed
-Input = TaskInput | AddRepo | RetryRepo | AwaitReady
+RepoCommand = AddRepo | RetryRepo | RequestJob | CancelJob
+"""What may be asked of a repo."""
+RepoInput = (
+    RepoCommand | AwaitReady | AwaitBranch | NoLongerWaits | BranchBorn | OutcomeReported | Started | Progressed
+    | JobStepped
+)  # fmt: skip
+Input = TaskInput | RepoInput

@@ -16,6 +16,7 @@ from hashlib import blake2s
 from attrs import field, frozen
 
 from taskdock.core.inputs import TellInput
+from taskdock.core.job_record import JobKind
 
 
 @frozen
@@ -42,6 +43,8 @@ class EnsureName:
     attempt: int
     is_kept: bool = False
     """The name was settled before and its branch may exist already: it is only confirmed."""
+    is_there: bool = False
+    """The task works on a branch that has to be there."""
 
 
 @frozen
@@ -185,6 +188,23 @@ class CloneRepo:
 
 
 @frozen
+class RunRepoJob:
+    """Do one job in the repo's clone; the same job again goes on from what a crash left.
+
+    With `settles` nothing of it is begun any more: the clone is made clean, and what the job changed is told.
+    """
+
+    repo_id: str
+    job_id: str
+    kind: JobKind
+    branch: str | None = None
+    parent: str | None = None
+    push: bool = False
+    undo_of: str | None = None
+    settles: bool = False
+
+
+@frozen
 class Tell:
     """Give an input to another boundary; idempotent there, and repeated until it is committed."""
 
@@ -202,7 +222,7 @@ class Wake:
 Body = (
     EnsureName | CreateSandbox | ObserveSandbox | EnsureAgent | CreateSession | ResumeSession | SendPrompt
     | CancelTurn | AnswerPermission | CloseSession | CollectWork | StopSandbox | DestroySandbox | CloneRepo
-    | Tell | Wake
+    | RunRepoJob | Tell | Wake
 )  # fmt: skip
 
 
@@ -230,6 +250,7 @@ def _default_figures() -> dict[str, Figure]:
         "StopSandbox": Figure(300, 5),
         "DestroySandbox": Figure(600, 10),
         "CloneRepo": Figure(3600, 5),
+        "RunRepoJob": Figure(3600, 3),
         "Tell": Figure(365 * 24 * 3600, 1_000_000),
         "Wake": Figure(365 * 24 * 3600, 1_000_000),
     }
@@ -257,6 +278,8 @@ class Figures:
     heals_max: int = 3
     """How many times a sandbox is replaced or started again within `heals_seconds` before its task is unstable."""
     heals_seconds: float = 1800.0
+    branch_fresh_seconds: float = 300.0
+    """How old a look at a repo's branches may be for a task to start on one of them without another look."""
     waiting_max: int = 1_000
     """How many messages may wait in one tab; all of them are loaded with their task."""
     losses_max: int = 5

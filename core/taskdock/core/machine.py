@@ -210,6 +210,6 @@ def _check_reachable(states: Mapping[str, tuple[str, ...]], rows: tuple[Row, ...
     reached, before = {start}, 0
     while len(reached) != before:
         before = len(reached)
-        reached |= {row.dest for row in rows if row.dest != SAME and reached.intersection(row.source)}
+        reached |= {row.dest for row in rows if reached.intersection(row.source)}
     if states.keys() - reached:
         raise TableError(f"no row leads to {sorted(states.keys() - reached)}")

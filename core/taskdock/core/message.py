@@ -160,7 +160,6 @@ class MessageCursor:
     @order
     def note_edited(self) -> None:
         """The user changed its text before it was sent."""
-        self._put()
         self._draft.note(HistoryKind.MESSAGE_EDITED, self.message.tab_id, message=self._id)
 
     @order

@@ -33,7 +33,7 @@ def send(draft: Draft, command: inputs.SendMessage) -> str | None:
     tab = _open_tab(draft, command.tab_id)
     queue(draft, tab.id, command.message_id, command.text)
     draft.put(evolve(draft.get(Tab, tab.id), held=False))
-    resume_for_it(draft, command)
+    resume_for_it(draft)
     return None
 
 
@@ -58,7 +58,7 @@ def resume_queue(draft: Draft, command: inputs.ResumeQueue) -> str | None:
     if not tab.held:
         return "its queue is not held"
     draft.put(evolve(tab, held=False, updated_at=draft.now))
-    resume_for_it(draft, command)
+    resume_for_it(draft)
     return None
 
 

@@ -53,6 +53,7 @@ ROWS = (
     Row("await_ready", CLONING, "=", then="take_waiting"),
     Row("await_ready", READY, "=", then="take_waiting"),
     Row("await_ready", ERROR, CLONING, then=("take_waiting", "note_retried")),
+    Row("await_branch", ERROR, CLONING, then="note_retried"),
 )
 
 
@@ -80,6 +81,10 @@ class Repo:
     waiting: tuple[Waiting, ...] = ()
     answered: tuple[Waiting, ...] = ()
     """The newest questions that got their answer, so that one delivered again after a crash gets no second one."""
+    jobs_asked: int = 0
+    """How many jobs were ever queued."""
+    undoable: tuple[str, ...] = ()
+    """The newest jobs that changed something and were not undone."""
     step: Step | None = None
     failure: Failure | None = None
 

@@ -12,6 +12,8 @@ from typing import Any
 from attrs import evolve
 
 from taskdock.core import inputs, intents
+from taskdock.core import repo_asks as asks
+from taskdock.core import repo_jobs as jobs
 from taskdock.core.change import Change, Draft, Slice
 from taskdock.core.errors import Conflict, InvariantViolated, NotFound
 from taskdock.core.inputs import Failed
@@ -31,10 +33,14 @@ def step(
     """Decide what one input makes of a repo; pure and total. Raises only CommandRejected, and only for commands."""
     draft = Draft(slice_, now, figures)
     if not isinstance(input_, inputs.AddRepo) and slice_.version == 0:
-        if isinstance(input_, inputs.RetryRepo):
+        if isinstance(input_, inputs.RetryRepo | inputs.RequestJob | inputs.CancelJob):
             raise NotFound(f"There is no repo {slice_.boundary!r}.")
         return draft.freeze(ignored="there is no such repo")
-    return draft.freeze(_HANDLERS[type(input_)](draft, input_))
+    ignored = _HANDLERS[type(input_)](draft, input_)
+    if ignored is None:
+        jobs.settle(draft)
+        asks.answer(draft)
+    return draft.freeze(ignored)
 
 
 def available_actions(slice_: Slice) -> tuple[str, ...]:
@@ -65,20 +71,16 @@ def _retry(draft: Draft, command: inputs.RetryRepo) -> str | None:
     return None
 
 
-def _await_ready(draft: Draft, message: inputs.AwaitReady) -> str | None:
-    repo = draft.get(Repo, draft.slice.boundary)
-    asked = {known.task_id: known.ask for known in (*repo.answered, *repo.waiting)}
-    if asked.get(message.task_id, 0) < message.ask:
-        _fire(draft, "await_ready", message)
-    return None
-
-
 def _outcome(draft: Draft, report: inputs.OutcomeReported) -> str | None:
     intent = draft.matching(report.intent_id, report.issue)
     if isinstance(intent, str):
         return intent
     draft.close(intent)
     trigger, value, failed = trigger_of(report.outcome)
+    if isinstance(intent.body, intents.RunRepoJob):
+        jobs.ended(draft, intent, trigger, value, failed)
+        asks.tell_moved(draft, intent.body.job_id, value)
+        return None
     if isinstance(intent.body, intents.Tell):
         if isinstance(report.outcome, Failed):
             draft.order_again(intent, report.outcome)
@@ -92,6 +94,8 @@ def _progressed(draft: Draft, fact: inputs.Progressed) -> str | None:
     repo = draft.get(Repo, draft.slice.boundary)
     if isinstance(intent, str):
         return intent
+    if isinstance(intent.body, intents.RunRepoJob):
+        return jobs.progressed(draft, intent.body.job_id, fact.sentence)
     if repo.step is None:
         return "no step is under way"
     draft.put(evolve(repo, step=evolve(repo.step, progress=fact.sentence, last_progress_at=draft.now)))
@@ -109,7 +113,14 @@ def _fire(
 _HANDLERS: dict[type, Callable[[Draft, Any], str | None]] = {
     inputs.AddRepo: _add,
     inputs.RetryRepo: _retry,
-    inputs.AwaitReady: _await_ready,
+    inputs.AwaitReady: asks.await_ready,
+    inputs.AwaitBranch: asks.await_branch,
+    inputs.NoLongerWaits: asks.no_longer_waits,
+    inputs.BranchBorn: asks.branch_born,
     inputs.OutcomeReported: _outcome,
     inputs.Progressed: _progressed,
+    inputs.RequestJob: jobs.request,
+    inputs.CancelJob: jobs.cancel,
+    inputs.Started: jobs.started,
+    inputs.JobStepped: jobs.stepped,
 }

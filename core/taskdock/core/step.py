@@ -14,7 +14,10 @@ from taskdock.core.inputs import FailureClass
 
 @frozen
 class Step:
-    """The step under way: `attempt` counts from 1, `waits_for` names what it waits for, if that is not itself."""
+    """The step under way: `attempt` counts from 1, `waits_for` names what it waits for, if that is not itself.
+
+    `job_id` is the repo's job that it waits for.
+    """
 
     name: str
     attempt: int
@@ -23,6 +26,7 @@ class Step:
     waits_for: str | None = None
     progress: str | None = None
     last_progress_at: datetime | None = None
+    job_id: str | None = None
 
 
 @frozen

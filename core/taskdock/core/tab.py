@@ -291,7 +291,7 @@ class TabCursor:
         The number stays the same as long as the session was never ready, so that a retry adopts it.
         """
         task, tab = self.task, self.tab
-        if tab.generation != task.generation or tab.session == 0:
+        if tab.generation != task.generation:
             self._put(generation=task.generation, session=1, session_id=None)
             tab = self.tab
         if task.at == LOOKING:
@@ -350,7 +350,7 @@ class TabCursor:
     def end_session(self) -> None:
         """Order the end of every session of this tab, unless none was ordered in this sandbox, or the sandbox is stopped."""
         task, tab = self.task, self.tab
-        was_ordered = tab.session > 0 and tab.generation == task.generation
+        was_ordered = tab.generation == task.generation
         if was_ordered and task.box_ordered and task.at != STOPPED:
             self._draft.order(
                 CloseSession(task.sandbox, tab.agent, tab.id, tab.session), session_place(tab.id)
@@ -366,7 +366,7 @@ class TabCursor:
     def be_closed(self) -> None:
         """Say so, and stop waiting for the end of the session."""
         self._draft.cancel_wakes(f"closing:{self._id}")
-        self._put(closed_at=self._draft.now)
+        self._put(closed_at=self._draft.now, agent_process=None)
         self._draft.note(HistoryKind.TAB_CLOSED, self._id)
 
     @order

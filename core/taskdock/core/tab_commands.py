@@ -59,7 +59,7 @@ def open_tab(draft: Draft, command: inputs.OpenTab) -> str | None:
     must_fire(tabs.MACHINE, TabCursor(draft, command.tab_id), "open")
     if command.message_id is not None and command.prompt is not None:
         queue(draft, command.tab_id, command.message_id, command.prompt)
-    resume_for_it(draft, command)
+    resume_for_it(draft)
     return None
 
 
@@ -81,16 +81,16 @@ def queue(draft: Draft, tab_id: str, message_id: str, text: str) -> None:
     must_fire(MESSAGE_MACHINE, MessageCursor(draft, message_id), "send")
 
 
-def resume_for_it(draft: Draft, command: object) -> None:
+def resume_for_it(draft: Draft) -> None:
     """Somebody wants to work with a task that is stopped, or is being stopped: it is resumed in the same commit."""
     task = draft.get(Task, draft.slice.boundary)
-    fire(tasks.MACHINE, TaskCursor(draft, task.id, input_=command), "resume")
+    fire(tasks.MACHINE, TaskCursor(draft, task.id), "resume")
 
 
 def retry(draft: Draft, command: inputs.RetryTab) -> str | None:
     """Try its session again."""
     tab = the_tab(draft, command.tab_id)
-    if fire(tabs.MACHINE, TabCursor(draft, tab.id, input_=command), "retry") is Fired.MOVED:
+    if fire(tabs.MACHINE, TabCursor(draft, tab.id), "retry") is Fired.MOVED:
         return None
     mend = " Retry its task." if tab.at == tabs.ERROR_TASK else ""
     raise conflict(draft, f"A tab that is {tab.status.value} cannot be asked to retry.{mend}", tab)

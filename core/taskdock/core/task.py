@@ -1,7 +1,7 @@
 """Task: one coding job on one branch of one repo, with at most one live sandbox.
 
 Owns: the rules, the task table and its machine. The record stands in task_record.py, guards in task_guards.py, orders in
-    task_orders.py.
+    task_orders.py and task_asks.py.
 Never: a change to a tab, message or turn; what a task's status means for them is policy (task_policies.py).
 Reads as: task_boundary matches an input to an open intent -> fires its trigger here -> the row alone sets the status.
 
@@ -27,6 +27,7 @@ from taskdock.core.task_record import (
     ARCHIVE_WAKE,
     ARCHIVED,
     ARCHIVED_BY,
+    ATTACH,
     CREATE,
     FAILED,
     KILL,
@@ -63,6 +64,7 @@ __all__ = ["MACHINE", "ROWS", "STATES", "Task", "TaskCursor", "TaskStatus"]
 
 STATES: dict[str, tuple[str, ...]] = {
     NEW: (),
+    ATTACH: ("await_branch",),
     WAIT_REPO: ("await_repo",),
     QUEUED: ("ensure_name",),
     NAMING: ("ensure_name",),
@@ -157,8 +159,13 @@ _RESUMED = ("note_resumed", "forget_heals")
 
 ROWS = (
     # Provisioned
+    Row("create", NEW, ATTACH, when="must_attach"),
     Row("create", NEW, QUEUED, when="repo_is_ready"),
     Row("create", NEW, WAIT_REPO),
+    Row("branch_awaited", ATTACH, "=", then="take_job"),
+    Row("branch_ready", ATTACH, QUEUED, then="take_branch"),
+    Row("branch_failed", ATTACH, error_of(ATTACH)),
+    Row("repo_failed", ATTACH, error_of(ATTACH)),
     Row("repo_ready", WAIT_REPO, QUEUED, then="take_repo"),
     Row("repo_failed", WAIT_REPO, error_of(WAIT_REPO)),
     Row("started", QUEUED, NAMING),
@@ -184,6 +191,7 @@ ROWS = (
     *_released(REPLACE, CREATE),
     *_tried_again(REPLACE),
     # Somebody looked after it: on with the first step not done
+    Row("retry", error_of(ATTACH), ATTACH, then=_RETRIED),
     Row("retry", error_of(WAIT_REPO), WAIT_REPO, then=_RETRIED),
     Row("retry", errors_of(QUEUED, NAMING), QUEUED, then=_RETRIED),
     Row("retry", errors_of(CREATE, OBSERVE), CREATE, when=("create_never_began", "is_named"), then=_LOOKED_AFTER),
@@ -199,6 +207,7 @@ ROWS = (
     Row("sandbox_stopped", STOP, "=", then="wait_for_window"),
     Row("resume", STOPPED, REPLACE, when="destroy_was_ordered", then=_RESUMED),
     Row("resume", STOPPED, CREATE, when="is_named", then=_RESUMED),
+    Row("resume", STOPPED, ATTACH, when="must_attach", then=_RESUMED),
     Row("resume", STOPPED, QUEUED, when="repo_is_ready", then=_RESUMED),
     Row("resume", STOPPED, WAIT_REPO, then=_RESUMED),
     # Archived and unarchived
@@ -206,6 +215,7 @@ ROWS = (
     Row("archive", ARCHIVED_BY, "=", when="asks_for_more_force", then="take_force"),
     *_ended(ARCHIVE_SETTLE, ARCHIVE_WAKE, ARCHIVE_COLLECT, ARCHIVE, ARCHIVED),
     *_released(ARCHIVE, ARCHIVED),
+    Row("unarchive", ARCHIVED, ATTACH, when="must_attach", then="note_unarchived"),
     Row("unarchive", ARCHIVED, QUEUED, when="repo_is_ready", then=("note_unarchived", "forget_heals")),
     Row("unarchive", ARCHIVED, WAIT_REPO, then="note_unarchived"),
     # Killed

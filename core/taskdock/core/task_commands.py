@@ -5,6 +5,8 @@ Never: a status; a command fires its trigger, and what has no row is a Conflict 
 Reads as: task_boundary.step -> a handler here -> the task table.
 """
 
+from datetime import datetime
+
 from attrs import evolve
 
 from taskdock.core import inputs
@@ -35,6 +37,7 @@ def create(draft: Draft, command: inputs.CreateTask) -> str | None:
     if draft.slice.version:
         raise Conflict(f"The task {command.task_id!r} exists already.")
     draft.workspace = command.workspace
+    branch = command.on_branch or command.branch
     draft.put(
         Task(
             id=command.task_id,
@@ -46,9 +49,11 @@ def create(draft: Draft, command: inputs.CreateTask) -> str | None:
             first_message_id=command.message_id,
             title=command.title or first_line(command.prompt),
             title_given=command.title is not None,
-            branch=command.branch,
-            branch_given=command.branch is not None,
-            base=command.base,
+            branch=branch,
+            branch_given=branch is not None,
+            base=command.on_branch or command.base,
+            on_branch=command.on_branch is not None,
+            is_attached=_is_fresh(draft, command.branch_read_at),
             model=command.model,
             permission_mode=command.permission_mode,
             repo_is_ready=command.repo_is_ready,
@@ -56,14 +61,19 @@ def create(draft: Draft, command: inputs.CreateTask) -> str | None:
             updated_at=draft.now,
         )
     )
-    if command.branch is not None:
-        draft.hold = BranchHold(command.repo_id, command.branch, command.task_id)
+    if branch is not None:
+        draft.hold = BranchHold(command.repo_id, branch, command.task_id)
     draft.note(HistoryKind.TASK_CREATED, repo=command.repo_id, provider=command.provider, agent=command.agent)
     must_fire(tasks.MACHINE, TaskCursor(draft, command.task_id), "create")
     return open_tab(
         draft,
         inputs.OpenTab(command.tab_id, None, command.agent, command.message_id, command.prompt),
     )
+
+
+def _is_fresh(draft: Draft, read_at: datetime | None) -> bool:
+    """Whether the repo's branches were read so lately that the one which was among them counts as there."""
+    return read_at is not None and read_at >= draft.after(-draft.figures.branch_fresh_seconds)
 
 
 def retry(draft: Draft, command: inputs.RetryTask) -> str | None:

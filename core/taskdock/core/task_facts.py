@@ -5,6 +5,8 @@ Never: a rejection; a fact that fits nothing any more is ignored, with the reaso
 Reads as: task_boundary.step -> a handler here -> the table that it concerns.
 """
 
+from typing import Any
+
 from attrs import evolve
 
 from taskdock.core import inputs, intents
@@ -20,7 +22,7 @@ from taskdock.core.message import MESSAGE_MACHINE, TURN_MACHINE, Message, Messag
 from taskdock.core.permission import PermissionCursor
 from taskdock.core.tab import Permission, Tab, TabCursor
 from taskdock.core.task_orders import TaskCursor
-from taskdock.core.task_record import ARCHIVED, KILLED
+from taskdock.core.task_record import ARCHIVED, KILLED, Task
 from taskdock.core.turns import end_turn, the_task
 
 
@@ -86,12 +88,11 @@ def session_lost(draft: Draft, fact: inputs.SessionLost) -> str | None:
         return "the tab has another session"
     trigger = "closing_over" if tab.at == tabs.CLOSING else "session_lost"
     failed = Failed(FailureClass.UNREACHABLE, f"The agent's process was lost too often: {fact.reason}")
-    if fire(tabs.MACHINE, TabCursor(draft, tab.id, failed=failed), trigger) is Fired.MOVED:
+    fired = fire(tabs.MACHINE, TabCursor(draft, tab.id, failed=failed), trigger)
+    if tab.turn.at != messages.NONE:
+        end_turn(draft, tab.id, TurnEnd.INTERRUPTED, fact.reason)
         return None
-    if tab.turn.at == messages.NONE:
-        return f"the tab is {tab.status.value}"
-    end_turn(draft, tab.id, TurnEnd.INTERRUPTED, fact.reason)
-    return None
+    return None if fired is Fired.MOVED else f"the tab is {tab.status.value}"
 
 
 def sandbox_lost(draft: Draft, fact: inputs.SandboxLost) -> str | None:
@@ -99,8 +100,7 @@ def sandbox_lost(draft: Draft, fact: inputs.SandboxLost) -> str | None:
     task = the_task(draft)
     if task.sandbox.name != fact.sandbox:
         return "the task has another sandbox"
-    failed = Failed(FailureClass.UNREACHABLE, fact.reason)
-    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, failed=failed), "sandbox_lost")
+    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, input_=fact), "sandbox_lost")
     return None if fired is Fired.MOVED else f"the task is {task.status.value}"
 
 
@@ -126,9 +126,54 @@ def repo_failed(draft: Draft, fact: inputs.RepoFailed) -> str | None:
     return _repo_answer(draft, "repo_failed", fact.ask, failed)
 
 
-def _repo_answer(draft: Draft, trigger: str, ask: int, failed: Failed | None) -> str | None:
+def branch_awaited(draft: Draft, fact: inputs.BranchAwaited) -> str | None:
+    """A job of the repo registers the task's branch."""
+    step = the_task(draft).step
+    if step is not None and step.job_id == fact.job_id:
+        return "the job is known already"
+    return _repo_answer(draft, "branch_awaited", fact.ask, None, fact)
+
+
+def branch_ready(draft: Draft, fact: inputs.BranchReady) -> str | None:
+    """The task's branch is there."""
+    return _repo_answer(draft, "branch_ready", fact.ask, None, fact)
+
+
+def branch_failed(draft: Draft, fact: inputs.BranchFailed) -> str | None:
+    """The job that was to register the task's branch has ended without it."""
+    reason = f"The branch {the_task(draft).branch!r} cannot be worked on: {fact.reason} ({fact.job_id})"
+    failed = Failed(FailureClass.PERMANENT, reason, log_tail=fact.log_tail)
+    return _repo_answer(draft, "branch_failed", fact.ask, failed, fact)
+
+
+def branch_moved(draft: Draft, fact: inputs.BranchMoved) -> str | None:
+    """A job of the repo moved the task's branch: shown, and never forced on the sandbox, which has the task's own work."""
+    task = the_task(draft)
+    if task.branch != fact.branch or task.at in (ARCHIVED, KILLED):
+        return "the task has not that branch any more"
+    if task.moved_by == fact.job_id:
+        return "it is known already"
+    draft.note(HistoryKind.BRANCH_MOVED, branch=fact.branch, old=fact.old, new=fact.new, job=fact.job_id)
+    draft.put(evolve(task, updated_at=draft.now, moved_by=fact.job_id, **_moved(task, fact)))
+    return None
+
+
+def _moved(task: Task, fact: inputs.BranchMoved) -> dict[str, Any]:
+    """Where the branch stands against the task's work: away from it, or back (an undo does that)."""
+    if not task.is_outside:
+        # It will start from wherever the branch is by then.
+        return {}
+    left_at = task.moved_from if task.moved else fact.old
+    if left_at is not None and fact.new == left_at:
+        return {"moved": False, "moved_from": None, "moved_to": None}
+    return {"moved": True, "moved_from": left_at, "moved_to": fact.new}
+
+
+def _repo_answer(
+    draft: Draft, trigger: str, ask: int, failed: Failed | None, fact: object = None
+) -> str | None:
     task = the_task(draft)
     if task.ask != ask:
         return "it answers an older question"
-    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, failed=failed), trigger)
+    fired = fire(tasks.MACHINE, TaskCursor(draft, task.id, input_=fact, failed=failed), trigger)
     return None if fired is Fired.MOVED else "the task does not wait for its repo"

@@ -67,6 +67,11 @@ class TaskGuards:
         return self.task.repo_is_ready
 
     @guard
+    def must_attach(self) -> bool:
+        """It shall work on a branch that is to be there already, and nobody knows yet whether it is."""
+        return self.task.on_branch and not self.task.is_attached
+
+    @guard
     def is_named(self) -> bool:
         """Title, branch and base are settled."""
         return self.task.is_named

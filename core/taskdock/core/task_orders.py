@@ -12,9 +12,9 @@ from attrs import evolve
 from taskdock.core.change import BranchHold, Place
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import (
-    AwaitReady,
     NameEnsured,
     Observed,
+    SandboxLost,
     SandboxPhase,
     SandboxReady,
     SandboxReleased,
@@ -24,6 +24,7 @@ from taskdock.core.inputs import (
 from taskdock.core.intents import (
     Body,
     CancelTurn,
+    CloseSession,
     CollectWork,
     CreateSandbox,
     DestroySandbox,
@@ -33,12 +34,11 @@ from taskdock.core.intents import (
     ObserveSandbox,
     SendPrompt,
     StopSandbox,
-    Tell,
     Wake,
 )
 from taskdock.core.machine import order
 from taskdock.core.step import Failure, Step, Tries
-from taskdock.core.task_notes import TaskNotes
+from taskdock.core.task_asks import TaskAsks, is_for_others
 from taskdock.core.task_record import QUEUED, STEPS
 from taskdock.core.task_retry import on_retry
 
@@ -53,7 +53,7 @@ def _outlasts(not_before: datetime | None, deadline_at: datetime | None) -> bool
     return not_before is not None and deadline_at is not None and not_before >= deadline_at
 
 
-class TaskCursor(TaskNotes):
+class TaskCursor(TaskAsks):
     """Guards and orders of the table, on the task of one draft."""
 
     @property
@@ -74,7 +74,8 @@ class TaskCursor(TaskNotes):
         if entered == QUEUED:
             self._draft.note(HistoryKind.TASK_PROVISION_QUEUED)
         else:
-            self._draft.note(HistoryKind.TASK_STEP_STARTED, step=entered)
+            why = {"reason": self._input.reason} if isinstance(self._input, SandboxLost) else {}
+            self._draft.note(HistoryKind.TASK_STEP_STARTED, step=entered, **why)
 
     def _ensure(self, body: Body, place: Place, *, not_before: datetime | None = None) -> None:
         """Order the intent unless one of its kind is open: the next run after a failed one, or after one that a look cut off."""
@@ -99,11 +100,6 @@ class TaskCursor(TaskNotes):
         return tries if tries is not None and tries.kind == kind.__name__ else None
 
     # Orders: what a row takes over
-
-    @order
-    def take_repo(self) -> None:
-        """The repo is ready."""
-        self._put(repo_is_ready=True)
 
     @order
     def take_name(self) -> None:
@@ -138,12 +134,19 @@ class TaskCursor(TaskNotes):
         work = self._value(WorkCollected)
         assert self._intent is not None and isinstance(self._intent.body, CollectWork)
         owed = self.task.work_owed and not (self._intent.body.quiesce and not work.uncommitted)
-        head, kept, moved = work.head or self.task.head, work.kept, not work.branch_moved
+        head, kept = work.head or self.task.head, work.kept
+        # Without a commit of its own there is nothing that its branch could have followed.
+        moved = self.task.moved if work.head is None else not work.branch_moved
+        is_born = self.task.head is None and not moved and not self.task.on_branch
         if (head, kept) != (self.task.head, self.task.kept):
             self._draft.note(
                 HistoryKind.WORK_COLLECTED, head=head, branch=self.task.branch, moved=moved, uncommitted=kept
             )
             self._put(head=head, kept=kept, moved=moved)
+        if not moved:
+            self._put(moved_from=None, moved_to=None)
+        if is_born and head is not None:
+            self.tell_born(head)
         self._put(work_owed=owed)
 
     @order
@@ -177,16 +180,20 @@ class TaskCursor(TaskNotes):
     @order
     def begin_ending(self) -> None:
         """A stop, archive or kill begins; what an archive gave up by force stays given up in the kill after it."""
-        force = self.task.force and self.task.is_leaving
-        self._put(force=force, discard=False, woken=False, resume_wanted=False, tries=None)
+        self._put(discard=False, woken=False, resume_wanted=False, tries=None)
 
     @order
     def drop_work(self) -> None:
-        """What ends the task's work supersedes everything under way but the turns, which are settled first."""
+        """What ends the task's work supersedes all under way but turns, which are settled first, and ends of sessions.
+
+        Those go on until the sandbox is stopped or released: where that fails, no agent of a closed tab writes on.
+        """
         for intent in list(self._draft.open.values()):
             is_running_turn = isinstance(intent.body, SendPrompt) and intent.started
-            if not is_running_turn and not isinstance(intent.body, CancelTurn):
+            is_end = isinstance(intent.body, CancelTurn | CloseSession)
+            if not is_running_turn and not is_end and not is_for_others(intent):
                 self._draft.cancel(intent)
+        self.stop_waiting()
 
     @order
     def drop_step(self) -> None:
@@ -243,15 +250,6 @@ class TaskCursor(TaskNotes):
     # Orders: what a state entered asks for
 
     @order
-    def await_repo(self) -> None:
-        """Ask the repo to say when it is ready; the number tells its answer from one to an older question."""
-        ask = self._draft.next_run
-        self._draft.order(Tell(self.task.repo_id, AwaitReady(self.task.id, ask)), Place(f"ask:{ask}", "tell"))
-        step = self.task.step
-        assert step is not None
-        self._put(ask=ask, step=evolve(step, waits_for=f"clone of {self.task.repo_id}"))
-
-    @order
     def ensure_name(self) -> None:
         """Order the naming; what the user gave, or what was settled before, is handed on."""
         task = self.task
@@ -264,6 +262,7 @@ class TaskCursor(TaskNotes):
             base=task.base,
             attempt=task.step.attempt if task.step else 1,
             is_kept=task.is_named,
+            is_there=task.on_branch,
         )
         self._ensure(body, Place("name", "naming"))
 
@@ -342,7 +341,7 @@ class TaskCursor(TaskNotes):
     def be_stopped(self) -> None:
         """Nothing of it runs: what is still open is not wanted any more."""
         self._take_back_all()
-        self._put(force=False, discard=False)
+        self._put(discard=False)
         self._draft.note(HistoryKind.TASK_STOPPED, head=self.task.head, branch=self.task.branch)
 
     @order
@@ -365,7 +364,8 @@ class TaskCursor(TaskNotes):
 
     def _take_back_all(self) -> None:
         for intent in list(self._draft.open.values()):
-            self._draft.cancel(intent)
+            if not is_for_others(intent):
+                self._draft.cancel(intent)
 
     @order
     def fail(self) -> None:

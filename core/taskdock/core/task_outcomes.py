@@ -14,7 +14,7 @@ from taskdock.core import message as messages
 from taskdock.core import permission as permissions
 from taskdock.core import tab as tabs
 from taskdock.core import task as tasks
-from taskdock.core.change import Draft
+from taskdock.core.change import Draft, Place
 from taskdock.core.history import HistoryKind
 from taskdock.core.inputs import Failed, FailureClass, Succeeded, TurnEnd
 from taskdock.core.intents import Intent
@@ -81,7 +81,7 @@ def _session(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> None:
 
 def _look_if_unreachable(draft: Draft, failed: Failed | None) -> None:
     if failed is not None and failed.failure_class is FailureClass.UNREACHABLE:
-        fire(tasks.MACHINE, TaskCursor(draft, draft.slice.boundary, failed=failed), "sandbox_lost")
+        fire(tasks.MACHINE, TaskCursor(draft, draft.slice.boundary), "sandbox_lost")
 
 
 def _prompt(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> None:
@@ -131,11 +131,16 @@ def _settle_message(draft: Draft, message_id: str, trigger: str, reason: str) ->
 
 
 def _close(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> None:
-    """Any answer closes a closing tab; a failed one is tried again, so that a late session is ended too."""
+    """Any answer closes a closing tab; a failed one is tried again until the end of its sessions is known.
+
+    Whatever the failure and however often, after the longest pause at last: an agent that nobody sees may write on. The
+    release of its sandbox takes this back.
+    """
     assert isinstance(intent.body, intents.CloseSession)
     fire(tabs.MACHINE, TabCursor(draft, intent.body.tab_id), "closing_over")
-    if isinstance(outcome, Failed):
-        draft.order_again(intent, outcome)
+    if isinstance(outcome, Failed) and not draft.order_again(intent, outcome):
+        later = draft.after(draft.figures.backoff_seconds_max)
+        draft.order(intent.body, Place(intent.subject, intent.lane), not_before=later)
 
 
 def _wake(draft: Draft, intent: Intent, _outcome: inputs.Outcome) -> None:
@@ -177,11 +182,10 @@ def _tell(draft: Draft, intent: Intent, outcome: inputs.Outcome) -> None:
     """A question that cannot be asked at all is answered by that."""
     assert isinstance(intent.body, intents.Tell)
     task = the_task(draft)
-    if (
-        isinstance(outcome, Failed)
-        and not draft.order_again(intent, outcome)
-        and intent.body.input.ask == task.ask
-    ):
+    if not isinstance(outcome, Failed) or draft.order_again(intent, outcome):
+        return
+    said = intent.body.input
+    if isinstance(said, inputs.AwaitReady | inputs.AwaitBranch) and said.ask == task.ask:
         fire(tasks.MACHINE, TaskCursor(draft, task.id, intent=intent, failed=outcome), "repo_failed")
 
 

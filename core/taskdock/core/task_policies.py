@@ -153,7 +153,7 @@ def _why_interrupted(draft: Draft, tab: Tab) -> str:
         return "the tab was closed"
     if task.failure is not None:
         return task.failure.reason
-    if task.at in at.HEALING or task.status is TaskStatus.INIT_CREATE_SANDBOX:
+    if task.status is TaskStatus.INIT_CREATE_SANDBOX:
         return "the task's sandbox was lost"
     return "the agent's session was lost"
 

@@ -19,6 +19,8 @@ from taskdock.core.values import sandbox_name
 class TaskStatus(Enum):
     """What clients see. The briefs fixed the words; each says who moves the task on."""
 
+    INIT_ATTACH_BRANCH = "init_attach_branch"
+    """It shall work on a branch that its repo has not seen lately: a job registers it, and BranchReady moves the task."""
     INIT_ENQUEUE_PROVISION = "init_enqueue_provision"
     """Accepted. The scheduler claims the naming; with `/wait_repo` the repo's clone has to finish first."""
     INIT_ENSURE_NAME = "init_ensure_name"
@@ -59,6 +61,7 @@ class Activity(Enum):
     ARCHIVED = "archived"
 
 
+ATTACH = "init_attach_branch"
 WAIT_REPO = "init_enqueue_provision/wait_repo"
 QUEUED = "init_enqueue_provision"
 NAMING = "init_ensure_name"
@@ -102,7 +105,7 @@ HEALING = (OBSERVE, RESCUE, REPLACE)
 SETTLING = (STOP_SETTLE, ARCHIVE_SETTLE, KILL_SETTLE)
 """Where running turns get a bounded time to end."""
 
-UNNAMED = (WAIT_REPO, QUEUED, NAMING)
+UNNAMED = (ATTACH, WAIT_REPO, QUEUED, NAMING)
 PROVISIONED_BY = (*UNNAMED, CREATE, *HEALING, AGENT, SESSION, RUNNING, LOOKING)
 STOPPED_BY = (STOP_SETTLE, STOP_WAKE, STOP_COLLECT, STOP)
 ARCHIVED_BY = (ARCHIVE_SETTLE, ARCHIVE_WAKE, ARCHIVE_COLLECT, ARCHIVE)
@@ -137,6 +140,10 @@ class Task:
     base: str | None = None
     is_named: bool = False
     """Title, branch and base were settled once."""
+    on_branch: bool = False
+    """It works on a branch that was there before it."""
+    is_attached: bool = False
+    """That branch is known to be there."""
     model: str | None = None
     permission_mode: str | None = None
     at: str = NEW
@@ -168,6 +175,12 @@ class Task:
     """How many files with uncommitted changes the service clone holds beside that commit."""
     moved: bool = False
     """The branch was moved elsewhere; the work is under the task's own ref."""
+    moved_from: str | None = None
+    """Where a job found the branch that it moved away from the task's work; None when none did."""
+    moved_to: str | None = None
+    """And where the branch stands since; None also when it is gone."""
+    moved_by: str | None = None
+    """The last job that moved the branch."""
     force: bool = False
     """What cannot be brought out does not hold up the stop, archive or kill under way."""
     discard: bool = False
@@ -194,6 +207,12 @@ class Task:
     def is_leaving(self) -> bool:
         """Whether it was killed or archived, also where that has failed so far: it takes no tabs and no messages."""
         return self.is_ending or self.at in (*ARCHIVED_BY, *ARCHIVE_FAILED, ARCHIVED)
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether a sandbox of it was ever begun, so that something outside knows its branch."""
+        begun = self.create_began is not None or self.mark is not None
+        return begun or self.destroy_ordered or self.generation > 1
 
     @property
     def sandbox(self) -> Sandbox:

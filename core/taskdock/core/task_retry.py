@@ -11,6 +11,7 @@ _LOOKS = "looks at the sandbox, then goes on from what it finds"
 _COLLECTS = "tries to bring the work out again"
 
 _ON_RETRY = {
+    at.ATTACH: "looks for the branch again",
     at.WAIT_REPO: "starts the clone again and waits for it",
     at.QUEUED: "asks for a name again",
     at.NAMING: "asks for a name again",

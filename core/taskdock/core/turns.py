@@ -29,12 +29,11 @@ def messages_of(draft: Draft, tab_id: str) -> list[Message]:
 
 
 def end_turn(draft: Draft, tab_id: str, end: TurnEnd, detail: str) -> None:
-    """End the running turn: its message is settled, its prompt is taken back, and a copy of the work is collected."""
+    """End the running turn: a message that nobody has settled is lost, its prompt is taken back, a copy of the work collected."""
     turn = draft.get(Tab, tab_id).turn
     message = draft.find(Message, turn.message_id) if turn.message_id else None
-    if message is not None and message.at == messages.SENDING:
-        trigger = "lost" if end is TurnEnd.INTERRUPTED else "delivered"
-        fire(MESSAGE_MACHINE, MessageCursor(draft, message.id, reason=messages.DELIVERY_UNKNOWN), trigger)
+    if message is not None:
+        fire(MESSAGE_MACHINE, MessageCursor(draft, message.id, reason=messages.DELIVERY_UNKNOWN), "lost")
     for intent in draft.of_tab(tab_id, SendPrompt, CancelTurn, AnswerPermission):
         draft.cancel(intent)
     draft.cancel_wakes(f"permission:{tab_id}")

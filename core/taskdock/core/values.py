@@ -21,6 +21,7 @@ FIRST_LINE_CHARACTERS_MAX = 80
 
 # git check-ref-format, rules 1 to 10, as one expression per rule family.
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _SCP_REMOTE = re.compile(r"^[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:(?!//)\S+$")
 _URL_REMOTE = re.compile(r"^(https?|ssh|git|file)://\S+$")
 _CREDENTIALS = re.compile(r"^(https?://[^/@]*@|[a-z]+://[^/@]*:[^/@]*@)")
@@ -92,6 +93,11 @@ def _encodes(text: str) -> bool:
     return True
 
 
+def is_commit(text: str) -> bool:
+    """Whether a text reads as a commit: 7 to 64 hex digits."""
+    return _COMMIT.fullmatch(text) is not None
+
+
 def is_remote(text: str) -> bool:
     """Whether a repo was named by its remote: a URL, user@host:path, or an absolute path."""
     text = text.strip()
@@ -139,6 +145,12 @@ def sandbox_name(owner: str, task_id: str, generation: int) -> str:
     """The name of a sandbox, known before the first call and never used for another: `td-<owner>-<task>-g<n>`."""
     short = hashlib.blake2s(owner.encode(), digest_size=4).hexdigest()
     return f"td-{short}-{task_id}-g{generation}"
+
+
+def asked_job(task_id: str, ask: int) -> str:
+    """The id of the job that a task's question leads to, the same however often it is delivered."""
+    digest = hashlib.blake2s(f"{task_id}/{ask}".encode(), digest_size=10).hexdigest()
+    return f"job-{digest}"
 
 
 def automatic_branch(slug: str, task_id: str, attempt: int) -> str:

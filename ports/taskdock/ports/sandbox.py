@@ -59,6 +59,10 @@ class Observation:
     retry_after_seconds: float | None = None
     created_at: datetime | None = None
     """When it was made, aware; None where the provider does not say."""
+    takes: Mapping[str, float] = field(factory=dict)
+    """How much of what it takes up at its provider now, by unit (`vCPU`); empty where the provider does not say."""
+    cost_hourly: float | None = None
+    """What an hour of it costs as it is now, in the currency of the configured prices; None where nobody says."""
 
 
 @frozen

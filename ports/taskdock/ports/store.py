@@ -105,7 +105,7 @@ class Item:
 class FeedEntry:
     """Something changed: which record, at which version of its boundary. Its content is read when it is sent.
 
-    `kind` is task, tab, message, repo, marker, draft, history or transcript; for history `id` is the number of the event,
+    `kind` is task, tab, message, repo, job, branches, marker, draft, history or transcript; for history `id` is the number of the event,
     for transcript the tab's id and `version` the position of its last item.
     """
 
@@ -146,7 +146,7 @@ class Store(Protocol):
     """Loads boundaries and commits changes."""
 
     async def load(self, boundary: str) -> Slice:
-        """The boundary as it stands: its root record, its tabs, its messages that are not final, its open intents.
+        """The boundary as it stands: its root record, its tabs, its messages and jobs that are not final, its open intents.
 
         A boundary that does not exist is a Slice of version 0 with an empty workspace and no records.
         """
@@ -186,12 +186,24 @@ class Reads(Protocol):
         """The repo of that name; the oldest when several have it."""
         ...
 
+    async def jobs(self, repo_id: str, *, limit: int, before: int | None = None) -> Sequence[Versioned]:
+        """The newest jobs of a repo first, from before this number."""
+        ...
+
+    async def repo_of(self, job_id: str) -> str | None:
+        """The repo that a job belongs to."""
+        ...
+
+    async def holders(self, repo_id: str, branches: Sequence[str]) -> Mapping[str, str]:
+        """Which task holds each of these branches of a repo; those that nobody holds are left out."""
+        ...
+
     async def task_of(self, record_id: str) -> str | None:
         """The task that a tab or a message belongs to."""
         ...
 
     async def record(self, kind: str, record_id: str) -> Versioned | None:
-        """One record (task, tab, message, repo, marker or draft) by feed kind and id."""
+        """One record (task, tab, message, repo, job, branches, marker or draft) by feed kind and id; branches have their repo's."""
         ...
 
     async def messages(self, tab_id: str) -> Sequence[Message]:
@@ -229,7 +241,7 @@ class Reads(Protocol):
         ...
 
     async def snapshot(self, workspace: str, boundary: str | None = None) -> Snapshot:
-        """Repos and tasks in one transaction; with a boundary no other task, but also its tabs and open messages."""
+        """Repos and tasks in one transaction; with a boundary no other task, but also what belongs to it."""
         ...
 
     async def key(self, workspace: str, key: str) -> KeyUsed | None:

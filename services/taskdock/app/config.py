@@ -42,6 +42,10 @@ def _folder(path: object) -> Any:  # noqa: ANN401 - what is no path goes on to t
     return Path(path).expanduser().absolute() if isinstance(path, str | os.PathLike) else path
 
 
+def _optional_path(path: object) -> Any:  # noqa: ANN401 - as above
+    return None if path is None else _folder(path)
+
+
 def _listed(names: object) -> Any:  # noqa: ANN401 - what is no list goes on to the check
     return tuple(names) if isinstance(names, list | tuple) else names
 
@@ -51,6 +55,11 @@ def _a_folder(_config: object, attribute: "Attribute[Path]", value: object) -> N
         _refuse(attribute.name, "the path of a folder")
     if value.exists() and not value.is_dir():
         _refuse(attribute.name, f"the path of a folder, and {value} is a file")
+
+
+def _a_program(_config: object, attribute: "Attribute[Path | None]", value: object) -> None:
+    if value is not None and not isinstance(value, Path):
+        _refuse(attribute.name, "the path of a program")
 
 
 def _names(_config: object, attribute: "Attribute[tuple[str, ...]]", value: object) -> None:
@@ -124,5 +133,7 @@ class Config:
     """How many intents of one workspace may wait before requests that add more are turned away."""
     keep: Keep = field(factory=Keep)
     """For how long history, feed and idempotency keys are kept."""
+    git_spice: Path | None = field(default=None, converter=_optional_path, validator=_a_program)
+    """The git-spice that restacks; None looks for it on the search path."""
     wrap: str | None = field(default=None, validator=_name_of_code)
     """`module:attribute` of a function that is given the ports and gives them back wrapped; for tests."""

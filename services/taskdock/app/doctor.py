@@ -10,25 +10,27 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 from taskdock.adapters.agent.fetch import VERSION, host_platform, npm_argv
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
+from taskdock.adapters.clone.stack.jobs import GitStackJobs
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.app.config import Config
-from taskdock.app.config_file import load_home
+from taskdock.app.config_file import FILE_NAME, load_home
 from taskdock.app.providers import open_provider
 from taskdock.app.wiring import STORE, open_reaper, scheduler_runs
 from taskdock.core.errors import InvalidCommand, Permanent, PortError, SchemaMismatch, StoreError, Unsupported
 from taskdock.ports.sandbox import Capabilities
-from taskdock.services.reaper import Fate
+from taskdock.services.reaper import Fate, Found
 
 
 async def examine(home: Path) -> Sequence[Check]:
     """Look at everything that a task needs on this machine; what is essential comes first."""
     config = load_home(home)
-    checks = [_python(), await _git(config), _agent(config), _home(home)]
+    checks = [_python(), await _git(config), _agent(config), _config(home, Path.cwd()), _home(home)]
     providers = await _providers(config)
     waiting = 0
     if checks[-1].ok and (home / STORE).exists():
@@ -37,7 +39,7 @@ async def examine(home: Path) -> Sequence[Check]:
         if store.ok and all(one.ok or not one.essential for one in providers):
             checks.append(await _left_over(config))
     checks += providers
-    return [*checks, _namer(config), await _scheduler(home, waiting)]
+    return [*checks, await _stack_tool(config), _namer(config), await _scheduler(home, waiting)]
 
 
 def _python() -> Check:
@@ -49,6 +51,20 @@ async def _git(config: Config) -> Check:
         return Check("git", ok=True, detail=await GitClones(config.home / "repos").version())
     except PortError as error:
         return Check("git", ok=False, detail=error.reason, mend="install git 2.38 or newer")
+
+
+async def _stack_tool(config: Config) -> Check:
+    """Restacks need git-spice; without it syncing and registering work all the same."""
+    found = await GitStackJobs(GitClones(config.home / "repos"), tool_path=config.git_spice).probe()
+    if found.is_available:
+        return Check("git-spice", ok=True, detail=f"{found.version}")
+    return Check(
+        "git-spice",
+        ok=False,
+        essential=False,
+        detail=found.hint,
+        mend="install git-spice, or name it as git_spice",
+    )
 
 
 def _agent(config: Config) -> Check:
@@ -64,6 +80,19 @@ def _agent(config: Config) -> Check:
             name, ok=False, detail=error.reason, mend="install Node, or pip install 'taskdock[node]'"
         )
     return Check(name, ok=True, detail=f"is fetched with {npm} when the first agent starts")
+
+
+def _config(home: Path, here: Path) -> Check:
+    """One config is read, that of the home; who wrote another one where they stand would wait for it in vain."""
+    path, other = home / FILE_NAME, here / FILE_NAME
+    detail = str(path) if path.exists() else f"the defaults: there is no {path}"
+    if here.resolve() == home.resolve() or not other.exists():
+        return Check("config", ok=True, detail=detail, essential=False)
+    make = "" if home.exists() else f"mkdir -p {quote(str(home))} && "
+    mend = f"{make}mv {quote(str(other))} {quote(str(path))}, or make this folder the home: taskdock --home ."
+    if path.exists():
+        mend = f"write what is in it into {path}, or make this folder the home: taskdock --home ."
+    return Check("config", ok=False, detail=f"{detail}; {other} is not read", mend=mend, essential=False)
 
 
 def _home(home: Path) -> Check:
@@ -96,12 +125,25 @@ async def _left_over(config: Config) -> Check:
         found = await reaper.plan()
     names = [one.ref.name for one in found.of(Fate.TO_REAP)]
     if names:
-        detail = f"{len(names)} of {len(found.found)} are needed by no task"
+        detail = f"{len(names)} of {len(found.found)} are needed by no task{_bill(found.found)}"
         return Check("sandboxes", ok=False, detail=detail, mend="taskdock reap", essential=False)
     if found.failures:
         detail = "; ".join(f"{name}: {reason}" for name, reason in found.failures.items())
         return Check("sandboxes", ok=False, detail=f"cannot be listed at {detail}", essential=False)
-    return Check("sandboxes", ok=True, detail=f"{len(found.found)}, none left over", essential=False)
+    detail = f"{len(found.found)}, none left over{_bill(found.found)}"
+    return Check("sandboxes", ok=True, detail=detail, essential=False)
+
+
+def _bill(found: Sequence[Found]) -> str:
+    """What all of them take up where their provider says so, and what an hour of that costs where prices are set."""
+    takes: dict[str, float] = {}
+    for one in found:
+        for unit, much in one.takes.items():
+            takes[unit] = takes.get(unit, 0.0) + much
+    costs = [one.cost_hourly for one in found if one.cost_hourly is not None]
+    told = [", ".join(f"{much:g} {unit}" for unit, much in takes.items())] if takes else []
+    told += [f"{sum(costs):.4g} an hour"] if costs else []
+    return "".join(f"; {one}" for one in told)
 
 
 def _namer(config: Config) -> Check:
@@ -148,5 +190,12 @@ async def _provider(name: str, config: Config) -> Check:
 
 
 def _held(check: str, says: Capabilities) -> Check:
-    detail = " ".join([f"isolation {says.isolation}.", *says.limits, *says.not_enforced])
+    sentences = [f"isolation {says.isolation}", *says.limits, *says.not_enforced]
+    detail = " ".join(map(_ended, sentences))
     return Check(check, ok=says.mend is None, detail=detail, mend=says.mend, essential=False)
+
+
+def _ended(sentence: str) -> str:
+    """With its full stop, which a provider may have left to us."""
+    told = sentence.strip()
+    return told if told.endswith((".", "!", "?", "…")) else f"{told}."

@@ -24,9 +24,14 @@ OWN = (
     EntryPoint("local-process", f"{_LOCAL}:LOCAL_PROCESS", GROUP),
     EntryPoint("local-bubblewrap", f"{_LOCAL}:LOCAL_BUBBLEWRAP", GROUP),
     EntryPoint("local-bubblewrap-netns", f"{_LOCAL}:LOCAL_BUBBLEWRAP_NETNS", GROUP),
+    EntryPoint("daytona", "taskdock.adapters.sandbox.daytona.spec:DAYTONA", GROUP),
 )
 """Those that come with Taskdock, found also where it runs without being installed."""
-_OWN_FOLDERS = {entry.name: "sandboxes" + entry.name.removeprefix("local") for entry in OWN}
+_OWN_FOLDERS = {
+    entry.name: "sandboxes" + entry.name.removeprefix("local")
+    for entry in OWN
+    if entry.name.startswith("local")
+}
 
 
 def provider_names() -> tuple[str, ...]:

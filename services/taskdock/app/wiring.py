@@ -5,6 +5,7 @@ Never: a rule of the domain.
 Reads as: `taskdock.app.open(config)` -> store, ports, background -> Dock.
 """
 
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
@@ -15,6 +16,8 @@ import anyio
 from taskdock.adapters.agent.sandbox_agent import SandboxAgentGateway
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
+from taskdock.adapters.clone.stack.jobs import GitStackJobs
+from taskdock.adapters.clone.stack.tool import STACK_TOOLS
 from taskdock.adapters.naming.chat import ChatNamer
 from taskdock.adapters.naming.heuristic import HeuristicNamer
 from taskdock.adapters.seat.unix import UnixSeat
@@ -73,7 +76,7 @@ async def open_dock(
             stepper=Stepper(store, clock, config.figures, capacity=capacity),
             reads=store,
             clock=clock,
-            offer=Offer(config.providers, config.agents),
+            offer=Offer(config.providers, config.agents, stack_tool=has_stack_tool(config)),
             owner=await store.owner(),
             store=store,
             hub=hub,
@@ -131,12 +134,20 @@ def _tools(dock: Dock, outside: Outside) -> Tools:
         fallback_namer=outside.fallback_namer,
         links=links,
         carrier=BundleCarrier(outside.clones),
+        stack=outside.stack,
     )
 
 
 def clone_path(config: Config, repo_id: str) -> Path:
     """Where the service-owned clone of a repo is on this machine."""
     return GitClones(config.home / "repos").path(repo_id)
+
+
+def has_stack_tool(config: Config) -> bool:
+    """Whether there is a program that may be git-spice; a request asks no more, and its job finds out what it is."""
+    if config.git_spice is not None:
+        return config.git_spice.exists()
+    return any(shutil.which(name) for name in STACK_TOOLS)
 
 
 async def scheduler_runs(home: Path) -> bool:
@@ -170,7 +181,9 @@ async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[
         stack.push_async_callback(gateway.aclose)
         if chat is not None:
             stack.push_async_callback(chat.aclose)
-        outside = Outside(sites, gateway, GitClones(config.home / "repos"), chat or heuristic, heuristic)
+        clones = GitClones(config.home / "repos")
+        jobs = GitStackJobs(clones, tool_path=config.git_spice)
+        outside = Outside(sites, gateway, clones, chat or heuristic, heuristic, jobs)
         yield outside if config.wrap is None else _load(config.wrap)(outside)
 
 

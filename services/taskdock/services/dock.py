@@ -1,6 +1,6 @@
 """Dock: the facade that a backend embeds: the commands, reads and feed of one store.
 
-Owns: `Dock`, `TaskView`.
+Owns: `Dock`, `TaskView`, `BranchesView`.
 Never: a wait for a provider in a command, a write in a read.
 Reads as: `taskdock.app.open` -> Dock -> message_requests.py and those below it (commands), reads, feed.
 """
@@ -13,8 +13,10 @@ from attrs import field, frozen
 from taskdock.core import message as messages
 from taskdock.core import permission as permissions
 from taskdock.core import task_boundary
+from taskdock.core.branches import Branches
 from taskdock.core.change import Slice
 from taskdock.core.errors import NotFound
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Permission, Tab
@@ -22,6 +24,7 @@ from taskdock.core.task import Task
 from taskdock.ports.store import Item, Store, StoredEvent
 from taskdock.services import feed
 from taskdock.services.message_requests import MessageRequests
+from taskdock.services.waiting import waits_for
 from taskdock.services.workbench import DEFAULT_WORKSPACE
 
 
@@ -34,7 +37,7 @@ class TaskView:
     version: int
     available_actions: Mapping[str, tuple[str, ...]]
     waits_for: str | None
-    """What the step under way waits for when that is not its own work: a named thing, or a place in a lane."""
+    """What the step under way waits for when that is not its own work: a named thing, or the scheduler."""
     queued: tuple[Message, ...] = ()
     """Messages that wait to be sent, tab by tab in their order; those of a `Tab.held` queue wait for the user."""
     unread: Mapping[str, int] = field(factory=dict)
@@ -51,6 +54,15 @@ class TaskView:
         """The tabs whose queue holds messages that wait for the user: a send, or `resume_queue`."""
         waiting = {message.tab_id for message in self.queued}
         return tuple(tab.id for tab in self.tabs if tab.held and tab.id in waiting)
+
+
+@frozen
+class BranchesView:
+    """A repo's branches as they were last seen (`seen.read_at`; nothing before the first job), and its open jobs."""
+
+    repo: Repo
+    seen: Branches
+    jobs: tuple[Job, ...]
 
 
 @frozen
@@ -80,7 +92,7 @@ class Dock(MessageRequests):
             tabs=tuple(record for record in slice_.records if isinstance(record, Tab)),
             version=slice_.version,
             available_actions=task_boundary.available_actions(slice_),
-            waits_for=_waits_for(task, slice_),
+            waits_for=waits_for(task, slice_),
             unread={} if principal is None else await self._unread(slice_, principal),
             queued=tuple(
                 record
@@ -116,6 +128,26 @@ class Dock(MessageRequests):
         if not isinstance(found, Repo):
             raise NotFound(f"There is no repo {repo!r}: add it first.")
         return found
+
+    async def jobs(
+        self, repo: str, *, limit: int = 50, before: int | None = None, workspace: str = DEFAULT_WORKSPACE
+    ) -> Sequence[Job]:
+        """The newest jobs of a repo first, at most `limit`; the next page begins before the last number of this one."""
+        found = await self._repo_in(repo, workspace)
+        jobs = await self.reads.jobs(found.id, limit=limit, before=before)
+        return [one.record for one in jobs if isinstance(one.record, Job)]
+
+    async def job(self, job_id: str, *, workspace: str = DEFAULT_WORKSPACE) -> Job:
+        """One job; NotFound when the workspace has none of this id."""
+        return await self._job_in(workspace, job_id)
+
+    async def branches(self, repo: str, *, workspace: str = DEFAULT_WORKSPACE) -> BranchesView:
+        """How a repo's branches stood when its clone was last read, and which jobs are queued or running on them."""
+        found = await self._repo_in(repo, workspace)
+        snapshot = await self.reads.snapshot(workspace, found.id)
+        records = [one.record for one in snapshot.records]
+        known = next((one for one in records if isinstance(one, Branches)), Branches(found.id))
+        return BranchesView(found, known, tuple(one for one in records if isinstance(one, Job)))
 
     async def messages(self, tab_id: str, *, workspace: str = DEFAULT_WORKSPACE) -> Sequence[Message]:
         """Every message of a tab, in order; NotFound when the workspace has no such tab."""
@@ -155,11 +187,3 @@ class Dock(MessageRequests):
         watches: it is told its own read markers and drafts too.
         """
         return feed.Watch(self.reads, self.hub, workspace, task or repo, after, principal=principal)
-
-
-def _waits_for(task: Task, slice_: Slice) -> str | None:
-    """What the step under way waits for: as it says itself, or a place in the lane of an intent that nobody claimed."""
-    if task.step is None or task.step.waits_for is not None:
-        return task.step.waits_for if task.step else None
-    unclaimed = [one for one in slice_.intents if one.issue == 0 and one.not_before is None]
-    return f"lane {unclaimed[0].lane}" if unclaimed else None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from attrs import field, mutable
 
 from taskdock.core.errors import OutcomeUnknown, Permanent, PortError, TaskdockError, Transient, Unreachable
-from taskdock.core.inputs import Delivered, Failed, FailureClass, Progressed, Started
+from taskdock.core.inputs import Delivered, Failed, FailureClass, JobStepped, Progressed, Started
 from taskdock.core.intents import Intent
 from taskdock.services.stepping import Stepper
 
@@ -52,6 +52,13 @@ class Execution:
             self._progressed_at = now
             fact = Progressed(self.intent.id, self.intent.issue, sentence)
             await self.stepper.apply(self.intent.boundary, fact)
+
+    async def checkpoint(self, step: str, done: int = 0, of: int = 0) -> None:
+        """Commit that a step of a job follows; NotWanted when the core refuses."""
+        fact = JobStepped(self.intent.id, self.intent.issue, step, done, of)
+        applied = await self.stepper.apply(self.intent.boundary, fact)
+        if applied.change.ignored is not None:
+            raise NotWanted(applied.change.ignored)
 
     async def delivered(self) -> None:
         """Commit that the agent has the message."""

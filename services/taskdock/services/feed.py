@@ -15,7 +15,7 @@ from taskdock.core.errors import PositionLost
 from taskdock.core.reader import DraftText, reader_id
 from taskdock.ports.store import FeedEntry, Item, Reads, Snapshot, StoredEvent, Versioned
 
-_RECORD_KINDS = ("task", "tab", "message", "repo")
+_RECORD_KINDS = ("task", "tab", "message", "repo", "job", "branches")
 _READER_KINDS = ("marker", "draft")
 
 

@@ -320,7 +320,7 @@ class Links:
             link.told.add(asked.permission_id)
 
     async def _tell_lost(self, followed: Followed, reason: str) -> None:
-        """Tell the task what was lost, until the store has taken it: its sandbox when the provider says so, else this session."""
+        """Tell the task what was lost, until the store has taken it: this session, and its sandbox when the provider says so."""
         pause = _REATTACH_PAUSE_SECONDS
         while True:
             try:
@@ -333,9 +333,9 @@ class Links:
                 return
 
     async def _tell_lost_once(self, followed: Followed, reason: str) -> None:
+        """The sandbox first, so that the next session waits for the look at it; a provider may be wrong about it."""
         try:
-            if await self.tell_if_sandbox_lost(followed.sandbox):
-                return
+            await self.tell_if_sandbox_lost(followed.sandbox)
         except (InvariantViolated, StoreError):
             raise
         except Exception as error:  # noqa: BLE001 - told below
@@ -345,14 +345,12 @@ class Links:
         fact = inputs.SessionLost(followed.tab_id, followed.sandbox.generation, followed.session, reason)
         await self.stepper.apply(followed.sandbox.task_id, fact)
 
-    async def tell_if_sandbox_lost(self, sandbox: Sandbox) -> bool:
+    async def tell_if_sandbox_lost(self, sandbox: Sandbox) -> None:
         """Look at the sandbox, and tell its task when the provider says that it is gone or has failed."""
         seen = await self.sites.of(sandbox).provider.observe(ref_of(sandbox))
-        lost = seen.phase in (Phase.ABSENT, Phase.FAILED)
-        if lost:
+        if seen.phase in (Phase.ABSENT, Phase.FAILED):
             fact = inputs.SandboxLost(sandbox.name, f"The sandbox is {seen.phase.value}, says its provider.")
             await self.stepper.apply(sandbox.task_id, fact)
-        return lost
 
 
 def _is_broken_invariant(error: Exception) -> bool:

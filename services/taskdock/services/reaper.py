@@ -61,6 +61,8 @@ class Found:
     task_id: str | None = None
     generation: int | None = None
     created_at: datetime | None = None
+    takes: Mapping[str, float] = field(factory=dict)
+    cost_hourly: float | None = None
 
 
 @frozen
@@ -141,7 +143,14 @@ class Reaper:
         task = stored.record if stored is not None and isinstance(stored.record, Task) else None
         needless, reason = _judged(task, generation, seen.phase)
         found = Found(
-            ref, Fate.TO_REAP if needless else Fate.KEPT, reason, task_id, generation, seen.created_at
+            ref,
+            Fate.TO_REAP if needless else Fate.KEPT,
+            reason,
+            task_id,
+            generation,
+            seen.created_at,
+            seen.takes,
+            seen.cost_hourly,
         )
         return self._aged(found, seen) if needless else found
 

@@ -38,6 +38,18 @@ class TabReceipt:
 
 
 @frozen
+class JobReceipt:
+    """A command on a job of a repo."""
+
+    job_id: str
+    repo_id: str
+    status: str
+    version: int
+    position: int
+    replayed: bool = False
+
+
+@frozen
 class RepoReceipt:
     """A command on a repo."""
 

@@ -16,12 +16,12 @@ from attrs import evolve
 from taskdock.core import inputs
 from taskdock.core.errors import CommandRejected, IdempotencyKeyReused, InvalidCommand
 from taskdock.ports.store import KeyUsed, Reads
-from taskdock.services.receipts import RepoReceipt, TabReceipt, TaskReceipt
+from taskdock.services.receipts import JobReceipt, RepoReceipt, TabReceipt, TaskReceipt
 from taskdock.services.stepping import Decision, Keyed, KeyWasUsed, Stepper
 
 _KEY_CHARACTERS_MAX = 200
 
-_ReceiptT = TypeVar("_ReceiptT", TaskReceipt, TabReceipt, RepoReceipt)
+_ReceiptT = TypeVar("_ReceiptT", TaskReceipt, TabReceipt, RepoReceipt, JobReceipt)
 
 
 class Request(Generic[_ReceiptT]):

@@ -36,7 +36,7 @@ _IDLE_SECONDS_MAX = 60.0
 def _default_lanes() -> dict[str, int]:
     return {
         "naming": 16, "observe": 16, "agent": 8, "session": 32, "prompt": 1_000, "collect": 4, "release": 8, "clone": 4,
-        "tell": 64, "wake": 1_000, "*": 4,
+        "job": 4, "tell": 64, "wake": 1_000, "*": 4,
     }  # fmt: skip
 
 

@@ -8,16 +8,18 @@ Reads as: tab_requests.py and the dock stand on this -> `Workbench._ask_task` ->
 from attrs import evolve, frozen
 
 from taskdock.core import inputs, values
+from taskdock.core.branches import Branches
+from taskdock.core.errors import InvalidCommand
 from taskdock.core.repo import Repo, RepoStatus
+from taskdock.services.job_requests import JobRequests
 from taskdock.services.receipts import TaskReceipt
-from taskdock.services.repo_requests import RepoRequests
 from taskdock.services.requests import Request
 from taskdock.services.stepping import Decision
 from taskdock.services.workbench import DEFAULT_WORKSPACE, of_task
 
 
 @frozen
-class TaskRequests(RepoRequests):
+class TaskRequests(JobRequests):
     """What may be asked about tasks. What is asked for and under way already is a success that changes nothing."""
 
     async def create_task(  # noqa: PLR0913 - a create names everything that cannot be changed later
@@ -28,6 +30,7 @@ class TaskRequests(RepoRequests):
         title: str | None = None,
         branch: str | None = None,
         base: str | None = None,
+        on_branch: str | None = None,
         provider: str | None = None,
         agent: str | None = None,
         model: str | None = None,
@@ -39,10 +42,14 @@ class TaskRequests(RepoRequests):
 
         `repo` is a repo's id, its name, or a remote; an unknown remote is registered in the same commit and cloned in
         the background. `branch` is the name of the new branch (else one is made from the prompt), `base` the branch or
-        commit that it starts from (else the trunk). `model` and `permission_mode` are the agent's own words for what its
+        commit that it starts from (else the trunk). Instead of both, `on_branch` names a branch that is there already, which
+        the task then works on: at once when the repo's branches were read lately and it was among them, else as soon as a
+        job has registered it. `model` and `permission_mode` are the agent's own words for what its
         sessions use; without them it has its own.
         """
         body = {"prompt": prompt, "repo": repo, "title": title, "branch": branch, "base": base}
+        # Left out where it was not given: keys from before it could be are still good.
+        body |= {} if on_branch is None else {"on_branch": on_branch}
         body |= {"provider": provider, "agent": agent, "model": model, "permission_mode": permission_mode}
         request = Request("create_task", TaskReceipt, workspace, key, body)
         if (replayed := await request.replay(self.reads)) is not None:
@@ -63,11 +70,31 @@ class TaskRequests(RepoRequests):
             base=None if base is None else values.check_branch(base, field="base"),
             model=named(model, "model"),
             permission_mode=named(permission_mode, "permission_mode"),
+            on_branch=_existing(on_branch, branch, base),
         )
-        commands = _with_repo(command, await self._resolve(repo, workspace))
+        found = await self._resolve(repo, workspace)
+        commands = _with_repo(await self._with_branch(command, found), found)
         return await request.submit(
             self.stepper, self.reads, commands, lambda decision: _created(decision, command)
         )
+
+    async def _with_branch(
+        self, command: inputs.CreateTask, found: Repo | inputs.AddRepo
+    ) -> inputs.CreateTask:
+        """The command, with when the repo's branches were last read if the one that it names was among them."""
+        if command.on_branch is None or not isinstance(found, Repo):
+            return command
+        if command.on_branch == found.trunk:
+            raise InvalidCommand(
+                f"{found.trunk!r} is the trunk, and no task works on it: leave on_branch away, then the task gets a branch of "
+                "its own that starts there.",
+                field="on_branch",
+            )
+        read = await self.reads.record("branches", found.id)
+        if read is None or not isinstance(read.record, Branches):
+            return command
+        is_there = any(branch.name == command.on_branch for branch in read.record.seen)
+        return evolve(command, branch_read_at=read.record.read_at if is_there else None)
 
     async def stop_task(
         self, task_id: str, *, key: str | None = None, workspace: str = DEFAULT_WORKSPACE
@@ -128,6 +155,18 @@ class TaskRequests(RepoRequests):
 def named(text: str | None, field: str) -> str | None:
     """A name that may be left out; InvalidCommand for one that is none."""
     return None if text is None else values.check_title(text, field=field)
+
+
+def _existing(on_branch: str | None, branch: str | None, base: str | None) -> str | None:
+    """The branch to work on; InvalidCommand for one that git would not take, or beside the name or the base of a new one."""
+    if on_branch is None:
+        return None
+    if branch is not None or base is not None:
+        raise InvalidCommand(
+            "A task works on a branch that is there (on_branch), or on a new one (branch, base): give one or the other.",
+            field="on_branch",
+        )
+    return values.check_branch(on_branch, field="on_branch")
 
 
 def _with_repo(command: inputs.CreateTask, found: Repo | inputs.AddRepo) -> list[tuple[str, inputs.Input]]:

@@ -11,6 +11,7 @@ from taskdock.ports.agent import AgentGateway
 from taskdock.ports.clock import Clock
 from taskdock.ports.clone import CloneStore
 from taskdock.ports.naming import Namer
+from taskdock.ports.stack import StackJobs
 from taskdock.ports.store import Reads, Store
 from taskdock.services.carrier import Carrier
 from taskdock.services.links import Links
@@ -27,6 +28,7 @@ class Outside:
     clones: CloneStore
     namer: Namer
     fallback_namer: Namer
+    stack: StackJobs
 
 
 @frozen

@@ -35,6 +35,8 @@ class Offer:
 
     providers: tuple[str, ...]
     agents: tuple[str, ...]
+    stack_tool: bool = False
+    """Whether git-spice was found: restacks need it."""
 
     def provider(self, name: str | None) -> str:
         """The provider asked for, or the first; InvalidCommand for one that is not configured."""

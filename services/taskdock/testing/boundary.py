@@ -17,12 +17,15 @@ from typing import TypeVar
 from attrs import evolve, field, mutable
 
 from taskdock.core import inputs, repo_boundary, task_boundary
+from taskdock.core.branches import Branches
 from taskdock.core.change import BranchHold, Change, Record, Slice
 from taskdock.core.codec import decode, encode
 from taskdock.core.errors import InvariantViolated, StaleVersion
 from taskdock.core.history import HistoryEvent
 from taskdock.core.inputs import Input, Outcome, OutcomeReported
 from taskdock.core.intents import Figures, Intent
+from taskdock.core.job import FINAL as OVER
+from taskdock.core.job import Job
 from taskdock.core.message import Message, MessageStatus, MessageText
 from taskdock.core.reader import DraftText, ReadMarker
 
@@ -172,6 +175,8 @@ def _check_plain(event: HistoryEvent) -> None:
 
 
 def _stays_behind(record: Record) -> bool:
-    if isinstance(record, MessageText | ReadMarker | DraftText):
+    if isinstance(record, MessageText | ReadMarker | DraftText | Branches):
         return True
+    if isinstance(record, Job):
+        return record.at in OVER
     return isinstance(record, Message) and record.status in FINAL

@@ -8,21 +8,23 @@ The folder is named by TASKDOCK_GATES. A gate is a file in it:
     <port>.<method>.before      wait before the call          <port>.<method>.after       wait after it
     <port>.<method>.fail        its lines are taken from the top, one per call: `transient TEXT`, `permanent TEXT`,
                                 `unknown TEXT`, `unreachable TEXT`; a line `-` lets a call through
-Ports are provider, access, gateway, clones, namer. A call that reaches a waiting gate makes `<gate>.reached` and goes on
+Ports are provider, access, gateway, clones, namer, stack; of a repo job the steps are gated, too (`stack.act.before`: before
+the step is told, `stack.act.after`: once it is told, before it begins). A call that reaches a waiting gate makes `<gate>.reached` and goes on
 when the gate's file is removed.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
 import anyio
-from attrs import evolve
+from attrs import evolve, frozen
 
 from taskdock.core.errors import OutcomeUnknown, Permanent, PortError, Transient, Unreachable
+from taskdock.ports.stack import JobEnd, JobOrder, JobReport
 from taskdock.services.sites import Site, Sites
 from taskdock.services.tools import Outside
 
@@ -60,6 +62,33 @@ class Gated:
         return gated
 
 
+class GatedStack(Gated):
+    """Repo jobs behind gates, also at each of their steps."""
+
+    async def run(self, order: JobOrder, report: JobReport) -> JobEnd:
+        """Do the job."""
+        gated: Callable[[JobOrder, JobReport], Awaitable[JobEnd]] = self.__getattr__("run")
+        return await gated(order, _GatedReport(report, self._folder))
+
+
+@frozen
+class _GatedReport:
+    """A report whose checkpoints are gated."""
+
+    report: JobReport
+    folder: Path
+
+    async def checkpoint(self, step: str, done: int = 0, of: int = 0) -> None:
+        """Tell the step, between its gates."""
+        await _wait(self.folder / f"stack.{step}.before")
+        await self.report.checkpoint(step, done, of)
+        await _wait(self.folder / f"stack.{step}.after")
+
+    async def progress(self, sentence: str) -> None:
+        """Tell it."""
+        await self.report.progress(sentence)
+
+
 def install(outside: Outside) -> Outside:
     """Put every port behind the gates of the folder that TASKDOCK_GATES names."""
     return gated(outside, Path(os.environ["TASKDOCK_GATES"]))
@@ -77,6 +106,7 @@ def gated(outside: Outside, folder: Path) -> Outside:
         gateway=_gated(outside.gateway, "gateway", folder),
         clones=_gated(outside.clones, "clones", folder),
         namer=_gated(outside.namer, "namer", folder),
+        stack=GatedStack(outside.stack, "stack", folder),
     )
 
 

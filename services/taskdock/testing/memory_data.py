@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 from attrs import field, frozen, mutable
 
+from taskdock.core.branches import Branches
 from taskdock.core.change import Record
 from taskdock.core.codec import decode
 from taskdock.core.history import HistoryEvent
 from taskdock.core.intents import Intent
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.reader import DraftText, ReadMarker
 from taskdock.core.repo import Repo
@@ -29,6 +31,8 @@ KINDS: dict[str, type[Any]] = {
     "tab": Tab,
     "message": Message,
     "repo": Repo,
+    "job": Job,
+    "branches": Branches,
     "marker": ReadMarker,
     "draft": DraftText,
 }

@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import anyio.lowlevel
 
+from taskdock.core.branches import Branches
 from taskdock.core.errors import PositionLost
+from taskdock.core.job import FINAL as OVER
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.reader import DraftText, ReadMarker, reader_id
 from taskdock.core.repo import Repo
@@ -49,6 +52,25 @@ class MemoryReads:
         """The oldest repo of that name."""
         found = [one.record for one in await self.repos(workspace)]
         return next((repo for repo in found if isinstance(repo, Repo) and repo.name == name), None)
+
+    async def jobs(self, repo_id: str, *, limit: int, before: int | None = None) -> Sequence[Versioned]:
+        """The newest jobs of a repo first."""
+        await anyio.lowlevel.checkpoint()
+        found = [one for one in self.data.of(Job, repo_id) if before is None or one[0].number < before]
+        found.sort(key=lambda one: one[0].number, reverse=True)
+        return [Versioned(*one) for one in found[:limit]]
+
+    async def repo_of(self, job_id: str) -> str | None:
+        """The repo of a job."""
+        await anyio.lowlevel.checkpoint()
+        row = self.data.rows["job"].get(job_id)
+        return None if row is None else row.boundary
+
+    async def holders(self, repo_id: str, branches: Sequence[str]) -> Mapping[str, str]:
+        """Which task holds each branch."""
+        await anyio.lowlevel.checkpoint()
+        holds = self.data.holds
+        return {branch: holds[repo_id, branch] for branch in branches if (repo_id, branch) in holds}
 
     async def task_of(self, record_id: str) -> str | None:
         """The task of a tab or a message."""
@@ -125,6 +147,9 @@ class MemoryReads:
             messages.sort(key=lambda found: (place[found[0].tab_id], found[0].number))
             records += [Versioned(*tab) for tab in tabs]
             records += [Versioned(*message) for message in messages]
+            jobs = [one for one in self.data.of(Job, boundary) if one[0].at not in OVER]
+            records += [Versioned(*one) for one in sorted(jobs, key=lambda one: one[0].number)]
+            records += [Versioned(*one) for one in self.data.of(Branches, boundary)]
         return Snapshot(self.data.position, tuple(records))
 
     async def key(self, workspace: str, key: str) -> KeyUsed | None:

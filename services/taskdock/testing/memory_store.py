@@ -16,9 +16,12 @@ from datetime import UTC, datetime
 import anyio.lowlevel
 from attrs import evolve
 
+from taskdock.core.branches import Branches
 from taskdock.core.change import Change, Record, Slice
 from taskdock.core.codec import decode, encode, plain_json
 from taskdock.core.errors import InvariantViolated
+from taskdock.core.job import FINAL as OVER
+from taskdock.core.job import Job
 from taskdock.core.message import Message, MessageText
 from taskdock.core.reader import DraftText
 from taskdock.core.repo import Repo
@@ -74,6 +77,9 @@ class MemoryStore(MemoryReads, MemoryQueue, MemoryUpkeep):
         messages.sort(key=lambda message: (place[message.tab_id], message.number))
         records: list[Record] = [task for task, _ in self.data.of(Task, boundary)]
         records += [repo for repo, _ in self.data.of(Repo, boundary)]
+        jobs = [job for job, _ in self.data.of(Job, boundary) if job.at not in OVER]
+        jobs.sort(key=lambda job: job.number)
+        records += jobs
         lying = (one for one in self.data.outbox.values() if one.status != "cancelled")
         intents = [intent for intent in (one.intent for one in lying) if intent.boundary == boundary]
         return Slice(
@@ -192,11 +198,18 @@ def _rows(change: Change) -> list[Row | MessageText]:
         if isinstance(record, MessageText):
             rows.append(decode(MessageText, encode(record)))
             continue
-        owner = record.id if isinstance(record, Task | Repo) else getattr(record, "task_id", None)
+        owner = _owner_of(record)
         if owner != change.boundary:
             raise InvariantViolated(f"{change.boundary!r} cannot write {record.id!r} of {owner!r}")
         rows.append(Row(_NAMES[type(record)], change.boundary, change.version, encode(record)))
     return rows
+
+
+def _owner_of(record: Record) -> object:
+    """Which boundary a record belongs to."""
+    if isinstance(record, Task | Repo | Branches):
+        return record.id
+    return getattr(record, "repo_id" if isinstance(record, Job) else "task_id", None)
 
 
 def _move_holds(holds: dict[tuple[str, str], str], change: Change) -> str | None:

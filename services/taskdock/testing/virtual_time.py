@@ -1,6 +1,6 @@
 """Virtual time: event loops whose clock jumps to the next timer whenever nothing is ready, so hours pass in milliseconds.
 
-Owns: `run`, `backend_options`, `VirtualLoop`, `VirtualClock`, `NothingLeft`.
+Owns: `run`, `backend_options`, `VirtualLoop`, `VirtualClock`, `NothingLeft`, `TimeStands`.
 Never: waits for real time; and nothing outside the event loop has a place in it (below).
 Reads as: a test -> `run`, or a fixture `anyio_backend` -> anyio on asyncio or trio -> the real services, unchanged.
 
@@ -52,6 +52,15 @@ class NothingLeft(RuntimeError):
         )
 
 
+class TimeStands(RuntimeError):
+    """So much happened without any time passing that it will go on like this for ever."""
+
+    def __init__(self, turns: int, seconds: float) -> None:
+        super().__init__(
+            f"time stands still at {seconds:g} s: something went on for {turns} turns in no time"
+        )
+
+
 def run(
     async_fn: Callable[[*Arguments], Awaitable[Result]],
     *args: *Arguments,
@@ -99,10 +108,15 @@ class VirtualClock:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An asyncio event loop in virtual time, from 0 on."""
+    """An asyncio event loop in virtual time, from 0 on.
 
-    def __init__(self) -> None:
+    With `turns_max` it raises `TimeStands` from whatever runs it, after so many turns in which no time passed.
+    """
+
+    def __init__(self, turns_max: float = math.inf) -> None:
         self._virtual_seconds = 0.0
+        self._turns_max = turns_max
+        self._turns = 0
         super().__init__(_Jumping(self))
 
     def time(self) -> float:
@@ -123,9 +137,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self, seconds: float) -> None:
         """Let time pass."""
+        self._turns = 0
         due = self._virtual_seconds + seconds
         # The loop takes a timer as due once it is the clock's resolution past it, which a large float cannot express.
         self._virtual_seconds = due if due + _RESOLUTION_SECONDS > due else math.nextafter(due, math.inf)
+
+    def turn(self) -> None:
+        """Go round once more without letting time pass."""
+        self._turns += 1
+        if self._turns > self._turns_max:
+            turns, self._turns = self._turns, 0
+            raise TimeStands(turns, self._virtual_seconds)
 
     def waiting(self) -> list[str]:
         """The names of the tasks that are there."""
@@ -155,6 +177,8 @@ class _Jumping(selectors.DefaultSelector):
             raise NothingLeft(self._loop.waiting())
         if timeout > 0:
             self._loop.jump(timeout)
+        else:
+            self._loop.turn()
         return ready
 
 

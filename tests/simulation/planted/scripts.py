@@ -5,9 +5,11 @@ Never: a script that fits one world only; what is chosen by number fits any.
 Reads as: table.py writes scripts in these -> hunting.py puts them before random acts.
 """
 
+from taskdock.core.job_record import JobKind
 from taskdock.ports.sandbox import Phase
+from taskdock.testing.simulation.client import ASKED_KINDS
 from taskdock.testing.simulation.faults import Kind
-from taskdock.testing.simulation.mischief import CALLS, KINDS, LIES, STORE_CALLS
+from taskdock.testing.simulation.mischief import CALLS, JOB_CALLS, KINDS, LIES, STORE_CALLS
 from taskdock.testing.simulation.script import NUMBERS, PAUSES_SECONDS, Act
 
 NEAR, FAR, BARE = 3, 1, 2
@@ -36,6 +38,16 @@ def fail(call: str, kind: Kind, count: int = 1, seconds: float = 0.0) -> Act:
 
 def _meets(number: int, call: str) -> bool:
     return CALLS[number % len(CALLS)] == call
+
+
+def job(kind: JobKind, seconds: float = 0.2, *, tab: int = 0) -> Act:
+    """Ask for a job; one that has a branch gets one of those that no task has."""
+    return act("request_job", seconds, task=ASKED_KINDS.index(kind), tab=tab, how=1)
+
+
+def fail_job(call: str, kind: Kind, count: int = 1, seconds: float = 0.0) -> Act:
+    """The next calls of a job of this name go wrong like this."""
+    return Act("fail_job", JOB_CALLS.index(call), count - 1, KINDS.index(kind), PAUSES_SECONDS.index(seconds))
 
 
 def fail_store(call: str, kind: Kind, count: int = 1, seconds: float = 0.0) -> Act:

@@ -16,9 +16,10 @@ from taskdock.core.change import Draft
 from taskdock.core.errors import StoreError
 from taskdock.core.intents import CreateSession, Intent, ResumeSession
 from taskdock.core.repo import RepoCursor
-from taskdock.ports.sandbox import Endpoint
+from taskdock.ports.sandbox import Endpoint, Phase
 from taskdock.ports.store import FeedEntry
 from taskdock.services.execution import Execution, NotWanted
+from taskdock.services.executors import close_session as closing
 from taskdock.services.executors import create_session as opening
 from taskdock.services.executors import resume_session as resuming
 from taskdock.services.feed import Watch
@@ -77,6 +78,30 @@ def loss_not_told() -> Iterator[None]:
         return None
 
     with replaced(Links, "_tell_lost", tell_lost):
+        yield
+
+
+@contextmanager
+def loss_left_to_its_sandbox() -> Iterator[None]:
+    """A link that ends tells of the sandbox alone where the provider calls that lost, also when the provider is wrong."""
+    tell = Links._tell_lost_once
+
+    async def tell_one(links: Links, followed: Followed, reason: str) -> None:
+        seen = await links.sites.of(followed.sandbox).provider.observe(ref_of(followed.sandbox))
+        if seen.phase not in (Phase.ABSENT, Phase.FAILED):
+            await tell(links, followed, reason)
+            return
+        fact = inputs.SandboxLost(followed.sandbox.name, reason)
+        await links.stepper.apply(followed.sandbox.task_id, fact)
+
+    with replaced(Links, "_tell_lost_once", tell_one):
+        yield
+
+
+@contextmanager
+def silence_taken_for_the_end() -> Iterator[None]:
+    """A server that cannot be reached once is taken for one that holds no session of a closed tab."""
+    with replaced(closing, "RUNS_THAT_PROVE", 1):
         yield
 
 

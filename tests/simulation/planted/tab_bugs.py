@@ -13,13 +13,14 @@ from simulation.planted.planting import added, redirected, replaced, without_rul
 from taskdock.core import message as messages
 from taskdock.core import permission as permissions
 from taskdock.core import tab as tabs
-from taskdock.core import task_policies, task_record, turns
+from taskdock.core import task_outcomes, task_policies, task_record, turns
 from taskdock.core.change import Draft
-from taskdock.core.inputs import TurnEnd
-from taskdock.core.intents import CloseSession
+from taskdock.core.inputs import Failed, FailureClass, Outcome, SessionClosed, Succeeded, TurnEnd
+from taskdock.core.intents import CloseSession, Intent
 from taskdock.core.machine import fire
 from taskdock.core.message import MESSAGE_MACHINE, Message, MessageCursor, TurnCursor
 from taskdock.core.tab import Tab, TabCursor
+from taskdock.core.task_orders import TaskCursor
 from taskdock.core.turns import the_task
 
 
@@ -46,14 +47,39 @@ def session_after_the_close() -> Iterator[None]:
 @contextmanager
 def close_forgotten_with_the_tab() -> Iterator[None]:
     """The end of a session is tried once only; where that fails, the session stays."""
-    again = Draft.order_again
 
-    def order_again(draft: Draft, intent: object, failed: object) -> bool:
-        if isinstance(getattr(intent, "body", None), CloseSession):
-            return False
-        return again(draft, intent, failed)  # type: ignore[arg-type]
+    def close(draft: Draft, intent: Intent, _outcome: object) -> None:
+        assert isinstance(intent.body, CloseSession)
+        fire(tabs.MACHINE, TabCursor(draft, intent.body.tab_id), "closing_over")
 
-    with replaced(Draft, "order_again", order_again):
+    with patch.dict(task_outcomes._OUTCOMES, {CloseSession: close}):
+        yield
+
+
+@contextmanager
+def close_given_up() -> Iterator[None]:
+    """The end of a session is not tried again once it has failed for good."""
+    close = task_outcomes._OUTCOMES[CloseSession]
+
+    def close_or_give_up(draft: Draft, intent: Intent, outcome: Outcome) -> None:
+        is_final = isinstance(outcome, Failed) and outcome.failure_class is FailureClass.PERMANENT
+        close(draft, intent, Succeeded(SessionClosed()) if is_final else outcome)
+
+    with patch.dict(task_outcomes._OUTCOMES, {CloseSession: close_or_give_up}):
+        yield
+
+
+@contextmanager
+def close_taken_back_by_a_stop() -> Iterator[None]:
+    """What ends a task takes back the ends of sessions; where it fails, they stay."""
+    drop = TaskCursor.drop_work
+
+    def drop_all(cursor: TaskCursor) -> None:
+        drop(cursor)
+        for intent in cursor._draft.intents(CloseSession):
+            cursor._draft.cancel(intent)
+
+    with replaced(TaskCursor, "drop_work", drop_all):
         yield
 
 

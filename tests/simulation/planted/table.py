@@ -5,11 +5,13 @@ Never: a bug that is there to be found easily; each hurts a user.
 Reads as: hunting.py, tests/simulation/test_planted.py -> this -> *_bugs.py, scripts.py.
 """
 
+from simulation.planted import job_bugs as jobs
 from simulation.planted import sandbox_bugs as sandboxes
 from simulation.planted import service_bugs as services
 from simulation.planted import tab_bugs as tabs
 from simulation.planted.hunting import Bug
-from simulation.planted.scripts import BARE, FAR, NEAR, act, fail, fail_store, lie, wait
+from simulation.planted.scripts import BARE, FAR, NEAR, act, fail, fail_job, fail_store, job, lie, wait
+from taskdock.core.job_record import JobKind
 from taskdock.ports.sandbox import Phase
 from taskdock.testing.simulation.faults import Kind
 
@@ -24,6 +26,8 @@ _BUSY_TABS = tuple(act("send", 2.0, tab=number % 4) for number in range(12))
 _UNCOLLECTED = (fail("clones.take_in", Kind.PERMANENT, 3), act("send", 0.2), act("send", 15.0), wait(15.0))
 _NO_WAY_TO_THE_AGENT = (fail("gateway.attach", Kind.REFUSED, 3), fail("gateway.attach", Kind.REFUSED, 3))
 _ANSWERS = (act("answer_permission", 0.0, how=1), act("answer_permission", 2.0, how=3))
+_A_REPO = act("add_repo", 15.0)
+_RESTACK = job(JobKind.RESTACK_REPO, 15.0)
 
 BUGS = (
     Bug(sandboxes.name_chosen_by_the_call, {1, 7}, 5, (fail("provider.ensure", Kind.LOST), _A_TASK), 20),
@@ -99,6 +103,15 @@ BUGS = (
         (_A_TASK, wait(15.0), fail("gateway.close", Kind.REFUSED), act("close_tab", 15.0, how=2)), 0,
     ),
     Bug(
+        tabs.close_given_up, {2}, 5,
+        (_A_TASK, wait(120.0), fail("gateway.close", Kind.PERMANENT), act("close_tab", 15.0, how=2)), 0,
+    ),
+    Bug(
+        tabs.close_taken_back_by_a_stop, {2}, 10,
+        (_A_TASK, wait(120.0), fail("gateway.close", Kind.REFUSED, 3), fail("access.stop_service", Kind.PERMANENT, 3),
+         act("open_tab", 15.0), act("close_tab", 0.0), act("stop_task", 15.0)), 0,
+    ),
+    Bug(
         tabs.queue_dropped_with_the_sandbox, {3}, 10,
         (_A_TASK, act("send", 0.0), act("send", 0.0), act("send", 0.2), act("lose", 15.0)), 0,
     ),
@@ -146,6 +159,14 @@ BUGS = (
         (fail("provider.observe", Kind.SLOW), _A_TASK, act("second", 0.2), act("kill_task", 15.0), wait(15.0)), 0,
     ),
     Bug(services.loss_not_told, {2}, 20, (_A_TASK, wait(120.0), act("crash_agent", 2.0)), 0),
+    Bug(
+        services.loss_left_to_its_sandbox, {2}, 5,
+        (_A_TASK, wait(120.0), lie(Phase.ABSENT), act("crash_agent", 15.0)), 0,
+    ),
+    Bug(
+        services.silence_taken_for_the_end, {2}, 20,
+        (_A_TASK, wait(120.0), fail("access.endpoint", Kind.UNREACHABLE), act("close_tab", 15.0, how=2)), 0,
+    ),
     Bug(services.question_not_told, {9}, 20, (_A_TASK, *_MESSAGES), 0),
     Bug(services.two_sessions_at_once, {2}, 10, (_A_TASK, wait(120.0), *_NO_WAY_TO_THE_AGENT, act("cut", 15.0)), 0),
     Bug(services.wake_lost, {9}, 5, (fail("provider.ensure", Kind.REFUSED), _A_TASK), 0),
@@ -161,5 +182,31 @@ BUGS = (
         (_A_TASK, wait(15.0), act("stop_task", 15.0), act("resume_task", 15.0)), 0,
     ),
     Bug(services.feed_read_out_of_order, {4}, 2, (_A_TASK,), 0),
+    Bug(jobs.changed_lost_by_a_failed_job, {7}, 10, (_A_REPO, fail_job("stack.act", Kind.LOST), _RESTACK), 0),
+    Bug(jobs.failed_job_not_settled, {7}, 10, (_A_REPO, fail_job("stack.end", Kind.PERMANENT), _RESTACK), 0),
+    Bug(
+        jobs.joined_job_lost, {0, 9}, 10,
+        (_A_REPO, fail_job("stack.act", Kind.SLOW), job(JobKind.RESTACK_REPO), *[job(JobKind.SYNC_REPO)] * 2), 0,
+    ),
+    Bug(jobs.two_jobs_at_once, {6}, 10, (_A_REPO, job(JobKind.RESTACK_REPO, 0.0), job(JobKind.SYNC_REPO, 0.0)), 0),
+    Bug(
+        jobs.two_gits_at_once, {6}, 20,
+        (_A_REPO, act("kill", 0.0, how=32), job(JobKind.RESTACK_REPO, 2.0), wait(2.0)), 0,
+    ),
+    Bug(
+        jobs.undo_over_a_moved_head, {7}, 10,
+        (_A_REPO, _RESTACK, _RESTACK, act("undo_job", 15.0, tab=1)), 0,
+    ),
+    Bug(
+        jobs.cancelled_told_as_completed, {5}, 10,
+        (_A_REPO, fail_job("stack.act", Kind.SLOW), job(JobKind.RESTACK_REPO), act("cancel_job", 15.0)), 0,
+    ),
+    Bug(
+        jobs.queued_twice_after_a_lost_answer, {9}, 5,
+        (_A_REPO, _RESTACK, act("request_job", 15.0, how=7)), 0,
+    ),
+    Bug(jobs.job_never_goes_on, {9}, 20, (_A_REPO, act("kill", 0.0, how=20), _RESTACK), 0),
+    Bug(jobs.job_ends_twice, {5}, 2, (_A_REPO, _RESTACK), 0),
+    Bug(jobs.job_left_behind, {9}, 5, (_A_REPO, *[job(JobKind.RESTACK_REPO, 0.0), job(JobKind.SYNC_REPO, 15.0)]), 0),
 )  # fmt: skip
-"""In the order of sandboxes, tabs, services."""
+"""In the order of sandboxes, tabs, services, jobs."""

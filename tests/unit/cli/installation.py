@@ -25,6 +25,7 @@ from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported, Started, Succeeded, TurnEnd
 from taskdock.core.intents import Figures, Intent
+from taskdock.core.job_record import BranchSeen, JobFailure, JobResult
 from taskdock.ports.store import NewItem
 from taskdock.services.dock import Dock, TaskView
 from taskdock.services.feed import Hub
@@ -74,6 +75,15 @@ def permanent(reason: str, log_tail: str | None = None) -> Answer:
     return lambda _body: Failed(FailureClass.PERMANENT, reason, log_tail=log_tail)
 
 
+def job_ends(
+    result: JobResult | None = None, failure: JobFailure | None = None, branches: tuple[BranchSeen, ...] = ()
+) -> Answer:
+    """A job ends so, with these branches seen."""
+    return lambda _body: Succeeded(
+        inputs.JobEnded(result or JobResult(), failure, branches, HEAD, datetime.now(UTC))
+    )
+
+
 def failing_once(reason: str, then: Answer) -> Answer:
     """Fail for now, the first time."""
     answers = iter([Failed(FailureClass.TRANSIENT, reason)])
@@ -96,6 +106,7 @@ def _answers() -> dict[type, Answer]:
         intents.ObserveSandbox: seen(inputs.SandboxPhase.RUNNING),
         intents.StopSandbox: _stopped,
         intents.DestroySandbox: _gone,
+        intents.RunRepoJob: job_ends(),
         intents.Wake: _done(inputs.Woken()),
     }
 
@@ -176,6 +187,7 @@ class Stage:
     home: Path
     played: Played = field(factory=Played)
     plays: bool = True
+    has_stack_tool: bool = True
     asked: list[bool] = field(factory=list)
     """Of each opening: whether the command asked for the seat."""
     _asking: dict[str, Intent] = field(factory=dict, init=False)
@@ -209,7 +221,7 @@ class Stage:
                 stepper=Stepper(store, clock, QUICK),
                 reads=store,
                 clock=clock,
-                offer=Offer(("local", "remote"), ("demo", "other")),
+                offer=Offer(("local", "remote"), ("demo", "other"), stack_tool=self.has_stack_tool),
                 owner=await store.owner(),
                 store=store,
                 hub=hub,
@@ -259,8 +271,12 @@ class Stage:
             await dock.stepper.apply(body.target, body.input)
             outcome: Outcome = Succeeded(inputs.Told())
         else:
-            if isinstance(body, intents.EnsureName | intents.CreateSandbox | intents.SendPrompt):
+            if isinstance(
+                body, intents.EnsureName | intents.CreateSandbox | intents.SendPrompt | intents.RunRepoJob
+            ):
                 await dock.stepper.apply(intent.boundary, Started(intent.id, intent.issue))
+            if isinstance(body, intents.RunRepoJob):
+                await self._step(dock, intent)
             if isinstance(body, intents.SendPrompt):
                 await self._speak(dock, intent.boundary, body)
                 if self.played.asks:
@@ -272,6 +288,11 @@ class Stage:
             turn = self._asking.pop(body.tab_id)
             outcome = self.played.answers[intents.SendPrompt](turn.body)
             await dock.stepper.apply(turn.boundary, OutcomeReported(turn.id, turn.issue, outcome))
+
+    async def _step(self, dock: Dock, intent: Intent) -> None:
+        """Begin each step of a job."""
+        for step in ("lock", "preflight", "snapshot", "pre_sync", "act", "post_sync"):
+            await dock.stepper.apply(intent.boundary, inputs.JobStepped(intent.id, intent.issue, step))
 
     def _remembered(self, body: object, outcome: Outcome) -> Outcome:
         """A sandbox that was made before is adopted; one that is released is there no more."""

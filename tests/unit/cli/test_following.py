@@ -177,7 +177,7 @@ async def test_a_full_lane_is_told(stage: Stage) -> None:
     stage.plays = False
     with anyio.fail_after(30):
         await ran(stage, without_anybody)
-    assert view.moments[-1].live.waits_for == "lane naming"
+    assert view.moments[-1].live.waits_for == "the scheduler to find a name (lane naming)"
 
 
 async def test_a_task_of_another_workspace_is_not_found(stage: Stage) -> None:

@@ -43,6 +43,33 @@ def test_waiting_for_the_clone_is_part_of_the_first_step() -> None:
     assert live.rows[0] == Row("init_enqueue_provision", RowStatus.WORKING, T0)
 
 
+ATTACHING: list[Event] = [
+    UP[0],
+    (0.0, HistoryKind.TASK_STEP_STARTED, {"step": "init_attach_branch"}),
+    (2.0, HistoryKind.TASK_ATTACHED, {"branch": "theirs", "head": "c" * 40, "job": "job-1"}),
+    (2.0, HistoryKind.TASK_PROVISION_QUEUED, {}),
+    *((second + 2.0, kind, data) for second, kind, data in UP[2:]),
+]
+"""How a task comes up on a branch that its repo had not seen."""
+
+
+def test_a_task_on_a_branch_that_was_there_has_one_step_before_the_others() -> None:
+    """While the branch is registered that is the first of six rows; then it tells where the branch is."""
+    live, _ = told(ATTACHING[:2])
+    assert [(row.name, row.status.value) for row in live.rows[:3]] == [
+        ("init_attach_branch", "working"),
+        ("init_enqueue_provision", "waiting"),
+        ("init_ensure_name", "waiting"),
+    ]
+    _, lines = told(ATTACHING)
+    assert lines[0].split() == [
+        "init_attach_branch", "2.0", "s", "branch", "theirs", "at", "ccccccc,", "registered", "by", "job-1",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines] == ["init_attach_branch", *(
+        ["init_enqueue_provision", "init_ensure_name", "init_create_sandbox", "init_ensure_agent", "init_create_session"]
+    )]  # fmt: skip
+
+
 def test_an_attempt_that_failed_is_told_and_counted() -> None:
     """A failed attempt is a line of its step, with class, reason and when the next one begins."""
     failed: Event = (
@@ -313,7 +340,7 @@ def test_a_turn_that_completed_needs_no_line() -> None:
     ("step", "note"),
     [
         (Step("init_create_sandbox/create", 1, T0, progress="fetching, 43 %"), "fetching, 43 %"),
-        (Step("init_create_sandbox/create", 1, T0, waits_for="lane sandbox:x"), "waits for lane sandbox:x"),
+        (Step("init_create_sandbox/create", 1, T0, waits_for="clone of x"), "waits for clone of x"),
         (Step("init_create_sandbox/create", 1, T0), ""),
         (Step("init_create_sandbox/observe", 1, T0), "looking for the sandbox"),
         (Step("init_create_sandbox/destroy", 1, T0, progress="2 of 3"), "2 of 3"),
@@ -331,8 +358,8 @@ def test_what_was_asked_is_forgotten_with_the_next_change() -> None:
     """That a lane is full was true of the task as it was then."""
     step = Step("init_create_sandbox/create", 1, T0)
     changed = RecordChanged(1, "task", Versioned(evolve(TASK, step=step), 1))
-    live = evolve(take(told(UP[:5])[0], changed).live, waits_for="lane sandbox:local")
-    assert note_of(live, live.rows[2]) == "waits for lane sandbox:local"
+    live = evolve(take(told(UP[:5])[0], changed).live, waits_for="the scheduler")
+    assert note_of(live, live.rows[2]) == "waits for the scheduler"
     live = take(live, changed).live
     assert note_of(live, live.rows[2]) == ""
 

@@ -8,7 +8,8 @@ import pytest
 
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import Succeeded, TurnEnd
-from unit.cli.installation import HEAD, Played, Stage, failing_once, permanent
+from taskdock.core.job_record import JobErrorKind, JobFailure
+from unit.cli.installation import HEAD, Played, Stage, failing_once, job_ends, permanent
 
 REMOTE = "/srv/x.git"
 
@@ -168,6 +169,59 @@ def test_a_task_that_fails_ends_in_1_with_the_reason(stage: Stage) -> None:
     assert run.err.endswith("taskdock: no such agent\n")
     watched = stage.taskdock("task", "watch", run.out.strip(), "--json")
     assert (watched.code, watched.problem["code"]) == (1, "failed")
+
+
+def test_a_task_on_a_branch_shows_the_job_that_it_waits_for(stage: Stage) -> None:
+    """It waits in `init_attach_branch` and names the job, which names the task; then it comes up on that branch."""
+    words = ("task", "create", "--repo", REMOTE, "--on-branch", "theirs", "x", "--detach")
+    task = stage.taskdock(*words).out.strip()
+    stage.played.holds.add(intents.RunRepoJob)
+    with stage.playing() as playing:
+        playing.until(task, lambda view: view.task.step is not None and view.task.step.job_id is not None)
+        shown = stage.taskdock("task", "show", task, "--json").document
+        assert (shown["status"], shown["branch"], shown["on_branch"]) == (
+            "init_attach_branch",
+            "theirs",
+            True,
+        )
+        job = shown["step"]["job_id"]
+        assert shown["waits_for"] == f"{job}, which registers theirs"
+        assert f"waits for {job}, which registers theirs" in stage.taskdock("task", "show", task).out
+        assert stage.taskdock("job", "show", job, "--json").document["waiting"] == [task]
+        assert f"waited for by  {task}" in stage.taskdock("job", "show", job).out
+        refused = stage.taskdock("job", "cancel", job)
+        assert (refused.code, f"waited for by {task}: cancel it with force" in refused.err) == (4, True)
+    stage.played.holds.clear()
+    assert stage.taskdock("task", "watch", task).code == 0
+    shown = stage.taskdock("task", "show", task, "--json").document
+    assert (shown["status"], shown["branch"], shown["base"]) == ("running", "theirs", "theirs")
+    assert stage.taskdock("job", "show", job, "--json").document["waiting"] == []
+
+
+def test_a_job_that_is_cancelled_by_force_fails_its_task(stage: Stage) -> None:
+    """The task says that its job was cancelled."""
+    words = ("task", "create", "--repo", REMOTE, "--on-branch", "theirs", "x", "--detach")
+    task = stage.taskdock(*words).out.strip()
+    stage.played.holds.add(intents.CloneRepo)
+    with stage.playing() as playing:
+        view = playing.until(
+            task, lambda view: view.task.step is not None and view.task.step.job_id is not None
+        )
+        assert view.task.step is not None
+        assert stage.taskdock("job", "cancel", view.task.step.job_id or "", "--force").code == 0
+        failed = playing.until(task, lambda view: view.task.failure is not None).task.failure
+    assert failed is not None
+    assert failed.reason.startswith("The branch 'theirs' cannot be worked on: its job was cancelled (job-")
+
+
+def test_a_task_on_a_branch_that_is_nowhere_fails_with_the_reason(stage: Stage) -> None:
+    """The exit code is 1, and the reason is the job's."""
+    stage.played.answers[intents.RunRepoJob] = job_ends(
+        failure=JobFailure(JobErrorKind.USER_ERROR, "nobody has it")
+    )
+    run = stage.taskdock("task", "create", "--repo", REMOTE, "--on-branch", "theirs", "x")
+    assert run.code == 1
+    assert "The branch 'theirs' cannot be worked on: nobody has it (job-" in run.err
 
 
 def test_an_attempt_that_failed_is_shown(stage: Stage) -> None:

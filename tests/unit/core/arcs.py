@@ -13,7 +13,7 @@ from functools import partial
 from attrs import frozen
 from transitions import Machine, Transition
 
-from taskdock.core import message, permission, repo, tab, task
+from taskdock.core import job, message, permission, repo, tab, task
 from taskdock.core.machine import Row
 
 
@@ -32,6 +32,7 @@ TABLES = {
     "turn": Table(message.TURN_MACHINE, message.TURN_ROWS),
     "permission": Table(permission.MACHINE, permission.ROWS),
     "repo": Table(repo.MACHINE, repo.ROWS),
+    "job": Table(job.MACHINE, job.ROWS),
 }
 
 

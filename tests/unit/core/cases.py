@@ -6,6 +6,7 @@ Reads as: cases_<table>.py lists cases -> test_rows.py plays them.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
 
@@ -19,12 +20,22 @@ from taskdock.core.inputs import (
     Value,
 )
 from taskdock.core.intents import Body
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
 from unit.core.arcs import TABLES, recorded
-from unit.core.story import MESSAGE, PERMISSION, REPO, TAB, TASK, RepoStory, Story, TaskStory, kinds_of
+from unit.core.story import JOB, MESSAGE, PERMISSION, REPO, TAB, TASK, RepoStory, Story, TaskStory, kinds_of
+
+_RECORDS: dict[str, tuple[Any, str]] = {
+    "task": (Task, TASK),
+    "tab": (Tab, TAB),
+    "message": (Message, MESSAGE),
+    "repo": (Repo, REPO),
+    "job": (Job, JOB),
+}
+"""Whose state a table is about, unless a case says otherwise."""
 
 Asked = Callable[[Story], Input]
 """How a story makes its input: what it names (an intent, its issue) is known only there."""
@@ -74,20 +85,14 @@ def expected(case: Case) -> Played:
 
 
 def _at(table: str, story: Story, of: str | None) -> str:
-    match table:
-        case "task":
-            return story.boundary.get(Task, TASK).at
-        case "tab":
-            return story.boundary.get(Tab, of or TAB).at
-        case "permission":
-            assert isinstance(story, TaskStory)
-            return story.permission(of or PERMISSION).at
-        case "turn":
-            return story.boundary.get(Tab, of or TAB).turn.at
-        case "message":
-            return story.boundary.get(Message, of or MESSAGE).at
-        case _:
-            return story.boundary.get(Repo, REPO).at
+    if table == "permission":
+        assert isinstance(story, TaskStory)
+        return story.permission(of or PERMISSION).at
+    if table == "turn":
+        return story.boundary.get(Tab, of or TAB).turn.at
+    kind, record_id = _RECORDS[table]
+    at: str = story.boundary.get(kind, of or record_id).at
+    return at
 
 
 def done(kind: type[Body], value: Value, tab: str | None = None) -> Asked:

@@ -49,6 +49,8 @@ class Source:
     """`rest`: no sandbox was ordered; `end`: there is nothing to bring out; `collect`: there is; `settle`: a turn runs."""
     queued: bool = False
     tab: str = "open"
+    tells: str = ""
+    """What it says to its repo beside."""
 
 
 PROVISIONED_BY = (
@@ -73,6 +75,8 @@ PROVISIONED_BY = (
     Source("error/init_ensure_agent", g.failed_agent, "end", queued=True),
     Source("error/init_create_session", g.failed_session, "end", queued=True),
     Source("error/running/observe", g.failed_looking, "collect"),
+    Source("init_attach_branch", g.attaching_by_job, "rest", queued=True, tells="Tell"),
+    Source("error/init_attach_branch", g.failed_attaching, "rest", queued=True),
 )
 
 
@@ -122,7 +126,7 @@ def _asked(ending: Ending, source: Source) -> Case:
     """The ending is asked for: what it orders, and what becomes of the tab and its queue."""
     at = ending.rest if source.leads_to == "rest" else ending.at(source.leads_to)
     last = ending.last.__name__
-    orders = {"rest": "", "end": last, "collect": "CollectWork", "settle": "Wake"}[source.leads_to]
+    orders = {"rest": source.tells, "end": last, "collect": "CollectWork", "settle": "Wake"}[source.leads_to]
     words = ["task.step_started"]
     if ending is KILL and source.tab == "open":
         words += ["tab.closed", *(["message.withdrawn"] if source.queued else [])]

@@ -20,4 +20,6 @@ CASES = (
     Case("await_ready: ready -> =", g.cloned, AwaitReady("task-1", 1), "ready", "Tell"),
     Case("await_ready: error -> cloning", g.clone_failed, AwaitReady("task-1", 1),
          "cloning", "CloneRepo", "repo.retried"),
+    Case("await_branch: error -> cloning", g.clone_failed, g.AWAIT, "cloning", "CloneRepo Tell",
+         "repo.retried job.queued"),
 )  # fmt: skip

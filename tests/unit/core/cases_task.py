@@ -5,6 +5,9 @@ The ways of a stop, an archive and a kill are in cases_end.py.
 
 from taskdock.core.inputs import (
     AgentReady,
+    BranchAwaited,
+    BranchFailed,
+    BranchReady,
     NameEnsured,
     Observed,
     RepoFailed,
@@ -32,7 +35,17 @@ from taskdock.core.intents import (
 from unit.core import cases_end
 from unit.core import givens as g
 from unit.core.cases import Asked, Case, done, fails, starts
-from unit.core.story import PERMANENT, START, TRANSIENT, UNKNOWN, UNREACHABLE, WINDOW_SECONDS, a_create
+from unit.core.story import (
+    JOB,
+    PERMANENT,
+    START,
+    THEIRS,
+    TRANSIENT,
+    UNKNOWN,
+    UNREACHABLE,
+    WINDOW_SECONDS,
+    a_create,
+)
 
 NAMED = NameEnsured("Do it", "do-it-1", "main")
 LOST = SandboxLost("td-75b98ee5-task-1-g1", "it was deleted")
@@ -70,6 +83,16 @@ PROVISIONING = (
     Case("repo_failed: init_enqueue_provision/wait_repo -> error/init_enqueue_provision/wait_repo",
          g.waiting_for_repo, RepoFailed(1, "no such remote"),
          "error/init_enqueue_provision/wait_repo", "", FAILED),
+    # On a branch that was there before
+    Case("create[must_attach]: new -> init_attach_branch", g.no_task, a_create(on_branch=THEIRS),
+         "init_attach_branch", "Tell", "task.created task.step_started tab.opened message.sent"),
+    Case("branch_awaited: init_attach_branch -> =", g.attaching, BranchAwaited(1, JOB), "init_attach_branch"),
+    Case("branch_ready: init_attach_branch -> init_enqueue_provision", g.attaching_by_job, BranchReady(1, JOB, "c7"),
+         "init_enqueue_provision", "EnsureName", "task.attached task.provision_queued"),
+    Case("branch_failed: init_attach_branch -> error/init_attach_branch", g.attaching_by_job,
+         BranchFailed(1, JOB, "nobody has it"), "error/init_attach_branch", "", FAILED),
+    Case("repo_failed: init_attach_branch -> error/init_attach_branch", g.attaching, RepoFailed(1, "it was removed"),
+         "error/init_attach_branch", "", FAILED),
     Case("started: init_enqueue_provision -> init_ensure_name", g.queued, starts(EnsureName),
          "init_ensure_name", "", "task.step_started"),
     Case("name_ensured: init_enqueue_provision -> init_create_sandbox/create", g.queued, done(EnsureName, NAMED),
@@ -113,6 +136,8 @@ PROVISIONING = (
     Case("failed: init_ensure_agent -> error/init_ensure_agent", g.starting_agent, fails(EnsureAgent, PERMANENT),
          "error/init_ensure_agent", "", FAILED),
     # Retried
+    Case("retry: error/init_attach_branch -> init_attach_branch", g.failed_attaching, RetryTask(),
+         "init_attach_branch", "Tell", AGAIN),
     Case("retry: error/init_enqueue_provision/wait_repo -> init_enqueue_provision/wait_repo", g.failed_waiting,
          RetryTask(), "init_enqueue_provision/wait_repo", "Tell", AGAIN),
     Case("retry: error/init_enqueue_provision -> init_enqueue_provision", g.failed_queued, RetryTask(),
@@ -224,6 +249,10 @@ BACK = (
          "init_enqueue_provision", "EnsureName", "task.resumed task.provision_queued"),
     Case("resume: stopped -> init_enqueue_provision/wait_repo", g.stopped_waiting, ResumeTask(),
          "init_enqueue_provision/wait_repo", "Tell", "task.resumed task.step_started"),
+    Case("resume[must_attach]: stopped -> init_attach_branch", g.stopped_attaching, ResumeTask(),
+         "init_attach_branch", "Tell", "task.resumed task.step_started"),
+    Case("unarchive[must_attach]: archived -> init_attach_branch", g.archived_attaching, UnarchiveTask(),
+         "init_attach_branch", "Tell", "task.unarchived task.step_started"),
     Case("unarchive[repo_is_ready]: archived -> init_enqueue_provision", g.ARCHIVE.done, UnarchiveTask(),
          "init_enqueue_provision", "EnsureName", "task.unarchived task.provision_queued"),
     Case("unarchive: archived -> init_enqueue_provision/wait_repo", g.archived_waiting, UnarchiveTask(),

@@ -5,8 +5,10 @@ Never: a record made by hand.
 Reads as: cases and product -> `g.idle()` -> a story of one's own, led to where its name says.
 """
 
-from unit.core.givens_end import *  # noqa: F403 - one name for all
+from unit.core.givens_attach import *  # noqa: F403 - one name for all
+from unit.core.givens_end import *  # noqa: F403
 from unit.core.givens_heal import *  # noqa: F403
+from unit.core.givens_job import *  # noqa: F403
 from unit.core.givens_life import *  # noqa: F403
 from unit.core.givens_repo import *  # noqa: F403
 from unit.core.shelf import REPOS, TASKS, Given

@@ -14,6 +14,7 @@ from taskdock.core.intents import Body, Intent
 from taskdock.core.message import TRIES_MAX, Message, MessageStatus
 from taskdock.core.tab import Tab, TabStatus
 from taskdock.core.task import Task, TaskStatus
+from taskdock.core.task_asks import is_for_others
 from taskdock.testing.boundary import Boundary
 
 WORK: dict[str, type[Body]] = {
@@ -38,7 +39,7 @@ STEPS_OF_THE_SANDBOX = (
     intents.DestroySandbox,
 )  # fmt: skip
 RESTING = (TaskStatus.RUNNING, TaskStatus.STOPPED, TaskStatus.ARCHIVED, TaskStatus.ERROR, TaskStatus.KILLED)
-PROVISIONING = (at.WAIT_REPO, at.QUEUED, at.NAMING, at.CREATE, *at.HEALING, at.AGENT)
+PROVISIONING = (at.ATTACH, at.WAIT_REPO, at.QUEUED, at.NAMING, at.CREATE, *at.HEALING, at.AGENT)
 SETTLED = (
     *(state for state in (*at.STOPPED_BY, *at.ARCHIVED_BY) if state not in at.SETTLING), at.STOPPED, at.ARCHIVED,
 )  # fmt: skip
@@ -168,6 +169,7 @@ def tabs_fit_their_task(boundary: Boundary) -> None:
         assert tab.at == "closed" or not task.is_ending
         assert (tab.failure is not None) == (tab.status is TabStatus.ERROR)
         assert (tab.closed_at is not None) == (tab.status is TabStatus.CLOSED)
+        assert tab.agent_process is None or tab.at in ("ready", "closing")
         assert tab.generation <= task.generation
 
 
@@ -229,7 +231,7 @@ def every_step_is_moved_by_something(boundary: Boundary) -> None:
     task = the_task(boundary)
     if task.at in WORK:
         assert opened(boundary, WORK[task.at])
-    if task.at == at.WAIT_REPO:
+    if task.at in (at.WAIT_REPO, at.ATTACH):
         assert task.step is not None
         assert task.step.waits_for
     if task.at == at.SESSION:
@@ -246,13 +248,13 @@ def one_step_at_a_time(boundary: Boundary) -> None:
 
 
 def rest_has_no_work(boundary: Boundary) -> None:
-    """Where a task rests, no step is under way, and an error says why; one that is stopped has nothing open at all."""
+    """Where a task rests, no step is under way, and an error says why; one that is stopped has nothing open that is its own."""
     task = the_task(boundary)
     resting = task.status in RESTING and task.at != at.LOOKING
     assert (task.step is None) == resting
     assert (task.failure is not None) == (task.status is TaskStatus.ERROR)
     if task.at in (at.STOPPED, at.ARCHIVED, at.KILLED):
-        assert not boundary.outbox
+        assert not [intent for intent in boundary.outbox.values() if not is_for_others(intent)]
 
 
 def sandbox_is_remembered(boundary: Boundary) -> None:
@@ -335,11 +337,11 @@ def rests(boundary: Boundary) -> None:
     task = the_task(boundary)
     assert not boundary.outbox
     assert task.at != at.LOOKING
-    assert task.status in RESTING or task.at == at.WAIT_REPO
+    assert task.status in RESTING or task.at in (at.WAIT_REPO, at.ATTACH)
     for tab in boundary.all(Tab):
         assert tab.turn.at == "none"
         assert not messages_of(boundary, tab, MessageStatus.SENDING)
-        if task.at in (at.STOPPED, at.ARCHIVED, at.WAIT_REPO):
+        if task.at in (at.STOPPED, at.ARCHIVED, at.WAIT_REPO, at.ATTACH):
             assert tab.at in ("pending_provision", "error/session", "closed")
         else:
             assert tab.status in (TabStatus.READY, TabStatus.ERROR, TabStatus.CLOSED)

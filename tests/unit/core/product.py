@@ -12,12 +12,19 @@ from taskdock.core import inputs, intents
 from taskdock.core.change import Change
 from taskdock.core.errors import CommandRejected
 from taskdock.core.inputs import (
+    AwaitBranch,
     AwaitReady,
+    BranchAwaited,
+    BranchBorn,
+    BranchFailed,
+    BranchMoved,
+    BranchReady,
     Delivered,
     Failed,
     FailureClass,
     Input,
     NameEnsured,
+    NoLongerWaits,
     Observed,
     OutcomeReported,
     PermissionAsked,
@@ -42,6 +49,7 @@ from taskdock.core.inputs import (
     WorkCollected,
 )
 from taskdock.core.intents import Body, Intent
+from taskdock.core.job_record import BranchSeen, JobErrorKind, JobFailure, JobKind, JobResult, Moved
 from unit.core.story import (
     MESSAGE,
     MESSAGE_2,
@@ -51,6 +59,7 @@ from unit.core.story import (
     TAB,
     TAB_2,
     TASK,
+    THEIRS,
     WINDOW_SECONDS,
     RepoStory,
     Story,
@@ -90,6 +99,11 @@ VALUES: dict[type[Body], tuple[Value, ...]] = {
     ),
     intents.DestroySandbox: (SandboxReleased(START, WINDOW_SECONDS), SandboxReleased(LATE, WINDOW_SECONDS)),
     intents.CloneRepo: (inputs.Cloned("main", "c0"),),
+    intents.RunRepoJob: (
+        inputs.JobEnded(JobResult(changed={"one": Moved("a1", "a2")}), tasks={"one": "task-1", "two": "task-2"}),
+        inputs.JobEnded(JobResult(), JobFailure(JobErrorKind.CONFLICT, "all of it")),
+        inputs.JobEnded(JobResult(), branches=(BranchSeen("one", "a2"),), trunk_head="c1", read_at=LATE),
+    ),
     intents.Tell: (inputs.Told(),),
     intents.Wake: (inputs.Woken(),),
 }  # fmt: skip
@@ -118,9 +132,11 @@ def about_intents(story: Story) -> Iterator[Input]:
 
 
 def _about(intent: Intent, intent_id: str, issue: int) -> Iterator[Input]:
-    if intent.boundary == TASK:
+    if intent.boundary == TASK or isinstance(intent.body, intents.RunRepoJob):
         yield Started(intent_id, issue)
     yield Progressed(intent_id, issue, "half way")
+    if isinstance(intent.body, intents.RunRepoJob):
+        yield inputs.JobStepped(intent_id, issue, "act", 1, 3)
     if isinstance(intent.body, intents.SendPrompt):
         yield Delivered(intent_id, issue)
     for value in VALUES[type(intent.body)]:
@@ -173,7 +189,10 @@ def task_facts() -> Iterator[Input]:
         for message, permission in ((MESSAGE, PERMISSION), (MESSAGE, "perm-2"), (MESSAGE_2, "perm-3")):
             yield PermissionAsked(tab, message, permission, "Run make?", OPTIONS)
     for ask in range(4):
-        yield from (RepoReady(ask), RepoFailed(ask, "no such remote"))
+        yield from (RepoReady(ask), RepoFailed(ask, "no such remote"), BranchAwaited(ask, "job-1"))
+        yield from (BranchReady(ask, "job-1", "c7"), BranchFailed(ask, "job-1", "nobody has it"))
+    for branch in ("do-it-1", THEIRS):
+        yield from (BranchMoved("job-1", branch, "c1", "c2"), BranchMoved("job-2", branch, "c2", None))
     for name in ("td-75b98ee5-task-1-g1", "td-75b98ee5-task-1-g2"):
         yield SandboxLost(name, "it was deleted")
         yield SandboxReaped(name, "no task needs it")
@@ -181,7 +200,7 @@ def task_facts() -> Iterator[Input]:
 
 def task_inputs(story: TaskStory) -> Iterator[Input]:
     """Every input that a task can get, in the situation of this story."""
-    yield from (a_create(), a_create(repo_is_ready=False, branch="mine"))
+    yield from (a_create(), a_create(repo_is_ready=False, branch="mine"), a_create(on_branch=THEIRS))
     yield from task_commands()
     yield from task_facts()
     yield from about_intents(story)
@@ -192,13 +211,30 @@ def task_inputs(story: TaskStory) -> Iterator[Input]:
 def repo_inputs(story: RepoStory) -> Iterator[Input]:
     """Every input that a repo can get, in the situation of this story."""
     yield from (an_add(), RetryRepo())
+    yield from job_commands()
     yield from (AwaitReady("task-1", 1), AwaitReady("task-1", 2), AwaitReady("task-3", 1))
+    for ask in (1, 3, 4):
+        yield from (AwaitBranch("task-1", ask, THEIRS), AwaitBranch("task-1", ask, "one"))
+        yield NoLongerWaits("task-1", ask)
+        yield from (
+            BranchBorn("task-1", ask, "one", "main", "a1"),
+            BranchBorn("task-2", ask, "one", "two", "a1"),
+        )
     yield from about_intents(story)
     if not story.boundary.outbox:
         yield from (
             Progressed("repo-1#1", 1, "half way"),
             OutcomeReported("repo-1#1", 1, Succeeded(inputs.Told())),
         )
+
+
+def job_commands() -> Iterator[Input]:
+    """Every command about jobs, in every form that makes a difference."""
+    for kind in JobKind:
+        yield inputs.RequestJob("job-9", kind, branch="one", parent="two", push=True, undo_of="job-1")
+    yield inputs.RequestJob("job-9", JobKind.SYNC_REPO)
+    for job_id in ("job-1", "job-2", "job-404", "job-5cbe1026bff40597878e"):
+        yield from (inputs.CancelJob(job_id), inputs.CancelJob(job_id, force=True))
 
 
 def _of_nothing() -> Iterator[Input]:

@@ -43,6 +43,9 @@ PERMANENT = FailureClass.PERMANENT
 DEADLINE = FailureClass.DEADLINE
 
 TASK, TAB, TAB_2, MESSAGE, MESSAGE_2, REPO = "task-1", "tab-1", "tab-2", "msg-1", "msg-2", "repo-1"
+JOB = "job-1"
+THEIRS = "theirs"
+"""A branch that was there before the task."""
 PERMISSION = "perm-1"
 OPTIONS = (PermissionOption("yes", "Allow", "allow_once"), PermissionOption("no", "Reject", "reject_once"))
 
@@ -160,13 +163,25 @@ class TaskStory(Story):
         """A message, final or not."""
         return self.boundary.get(Message, message_id)
 
-    def create(self, *, repo_is_ready: bool = True, branch: str | None = None) -> Change:
-        """The user creates the task."""
-        return self.do(a_create(repo_is_ready=repo_is_ready, branch=branch))
+    def create(
+        self,
+        *,
+        repo_is_ready: bool = True,
+        branch: str | None = None,
+        on_branch: str | None = None,
+        read_seconds_ago: float | None = None,
+    ) -> Change:
+        """The user creates the task; the repo's branches were read so long ago, or never."""
+        create = a_create(repo_is_ready=repo_is_ready, branch=branch, on_branch=on_branch)
+        if read_seconds_ago is not None:
+            read_at = self.now + timedelta(seconds=STEP_SECONDS - read_seconds_ago)
+            create = evolve(create, branch_read_at=read_at)
+        return self.do(create)
 
     def name(self) -> Change:
         """Title and branch are settled."""
-        return self.succeed(intents.EnsureName, inputs.NameEnsured("Do it", "do-it-1", "main"))
+        named = (THEIRS, THEIRS) if self.task.on_branch else ("do-it-1", "main")
+        return self.succeed(intents.EnsureName, inputs.NameEnsured("Do it", *named))
 
     def get_sandbox(self, *, adopted: bool = False) -> Change:
         """The sandbox is asked for, and there."""
@@ -219,9 +234,11 @@ class TaskStory(Story):
         return self.end_turn(end, tab)
 
     def collect(self, head: str | None = "c1", *uncommitted: str) -> Change:
-        """The work is brought out."""
+        """The work is brought out; a branch that it makes is told to the repo."""
         work = inputs.WorkCollected(head, branch_moved=True, uncommitted=uncommitted)
-        return self.succeed(intents.CollectWork, work)
+        change = self.succeed(intents.CollectWork, work)
+        self.be_heard()
+        return change
 
     def release(self, *, early: bool = False) -> Change:
         """The sandbox is gone, and no create of it can land any more, unless that is said too `early`."""
@@ -299,6 +316,11 @@ class TaskStory(Story):
         running = self.boundary.running.get(intent.id)
         return self._report(running or self.boundary.claim(intent.id, self.now), Succeeded(inputs.Woken()))
 
+    def be_heard(self) -> None:
+        """What was told to the repo has got there."""
+        for _ in self.open(intents.Tell):
+            self.succeed(intents.Tell, inputs.Told())
+
     def reasons(self) -> list[str]:
         """What for the clock is set, each by its first word."""
         bodies = [intent.body for intent in self.open(intents.Wake)]
@@ -333,7 +355,11 @@ def a_repo() -> RepoStory:
 
 
 def a_create(
-    *, repo_is_ready: bool = True, branch: str | None = None, task_id: str = TASK
+    *,
+    repo_is_ready: bool = True,
+    branch: str | None = None,
+    on_branch: str | None = None,
+    task_id: str = TASK,
 ) -> inputs.CreateTask:
     """The command that makes the task of the stories."""
     return inputs.CreateTask(
@@ -348,6 +374,7 @@ def a_create(
         provider="local",
         agent="demo",
         branch=branch,
+        on_branch=on_branch,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from taskdock.core import inputs, repo_boundary, task_boundary
 from taskdock.core.change import Change
 from taskdock.core.errors import Conflict
-from taskdock.core.inputs import Input, RetryRepo
+from taskdock.core.inputs import Input, RetryRepo, SandboxPhase
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from unit.core import givens as g
@@ -93,6 +93,36 @@ def test_conflict_names_what_is_offered(given: Callable[[], TaskStory]) -> None:
         if isinstance(conflict, Conflict):
             assert conflict.available_actions == offered[record]
             assert conflict.status == statuses[record].value
+            assert conflict.record_id == record
+
+
+def found_failed() -> TaskStory:
+    """A look before any create began finds a failed sandbox of that name: its end was ordered."""
+    story = g.observing_unbegun()
+    story.observe(SandboxPhase.FAILED)
+    return story
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        g.creating_begun,
+        g.starting_agent,
+        found_failed,
+        g.replacing,
+        g.creating_second,
+        g.STOP.done,
+        g.ARCHIVE.done,
+    ],
+)
+def test_branch_is_settled_once_a_sandbox_may_have_it(given: Callable[[], TaskStory]) -> None:
+    """From the first attempt to make a sandbox on, through every generation after it, the branch keeps its name."""
+    story = given()
+    before = story.task
+    with pytest.raises(Conflict, match="is settled"):
+        story.do(inputs.SetBranch("better"))
+    assert story.task == before
+    assert "set_branch" not in task_boundary.available_actions(story.boundary.slice)[TASK]
 
 
 QUEUE = "send set_model edit withdraw"
@@ -156,3 +186,4 @@ def test_repo_offers_what_it_accepts(given: Callable[[], RepoStory]) -> None:
             story.boundary.decide(RetryRepo(), story.now)
         assert rejected.value.status == story.repo.status.value
         assert rejected.value.available_actions == ()
+        assert rejected.value.record_id == story.repo.id

@@ -4,14 +4,29 @@ import json
 from typing import Any, get_args
 
 import pytest
+from attrs import frozen
 
 from taskdock.core import codec
+from taskdock.core.branches import Branches
 from taskdock.core.change import Record
 from taskdock.core.codec import VERSION, decode, decode_body, encode, encode_body
 from taskdock.core.errors import SchemaMismatch
 from taskdock.core.history import HistoryEvent
-from taskdock.core.inputs import AwaitReady, RepoFailed, RepoReady, TellInput
+from taskdock.core.inputs import (
+    AwaitBranch,
+    AwaitReady,
+    BranchAwaited,
+    BranchBorn,
+    BranchFailed,
+    BranchMoved,
+    BranchReady,
+    NoLongerWaits,
+    RepoFailed,
+    RepoReady,
+    TellInput,
+)
 from taskdock.core.intents import Body, Intent, Tell, Wake
+from taskdock.core.job import Job
 from taskdock.core.message import Message, MessageText
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
@@ -59,7 +74,7 @@ def test_every_record_comes_back() -> None:
     records = every_record()
     for record in records:
         assert decode(type(record), encode(record)) == record
-    assert {type(record) for record in records} == {Task, Tab, Message, MessageText, Repo}
+    assert {type(record) for record in records} == {Task, Tab, Message, MessageText, Repo, Job, Branches}
 
 
 def test_every_intent_comes_back() -> None:
@@ -105,8 +120,64 @@ def test_texts_come_back(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [AwaitReady("task-1", 3), RepoReady(3), RepoFailed(3, "no", None), RepoFailed(3, "no", "x")]
+    ("text", "written"),
+    [("é 日本", "é 日本"), ("a\ud800", "a\\ud800"), ('"\n', '\\"\\n'), ("é\udcff", "\\u00e9\\udcff")],
 )
+def test_text_is_written_as_it_is(text: str, written: str) -> None:
+    """A document is short and readable; only what UTF-8 cannot hold makes its document ASCII, just as short."""
+    assert encode(MessageText("msg-1", text)) == f'{{"v":{VERSION},"id":"msg-1","text":"{written}"}}'
+
+
+@pytest.mark.parametrize(
+    ("data", "is_plain"),
+    [
+        ({"a": None, "b": 1, "c": 1.5, "d": "x", "e": True}, True),
+        ({"a": ["x"]}, False),
+        ({"a": {"b": 1}}, False),
+    ],
+)
+def test_history_holds_plain_values_alone(data: dict[str, object], is_plain: bool) -> None:
+    """What an event tells is read back as it was, each value of its own kind; a list or an object is none of ours."""
+    event = {"v": VERSION, "kind": "task.resumed", "at": "2026-01-01T00:00:00+00:00", "data": data}
+    if is_plain:
+        read = decode(HistoryEvent, json.dumps(event)).data
+        assert {name: (type(value), value) for name, value in read.items()} == {
+            name: (type(value), value) for name, value in data.items()
+        }
+    else:
+        with pytest.raises(SchemaMismatch, match="HistoryEvent"):
+            decode(HistoryEvent, json.dumps(event))
+
+
+@frozen
+class Weight:
+    """A record with a number that is not whole."""
+
+    id: str
+    kilos: float
+
+
+@pytest.mark.parametrize(("stored", "read"), [(2, 2.0), (2.5, 2.5), (True, None), ("2", None), (None, None)])
+def test_whole_number_may_stand_for_one_that_is_not(stored: object, read: float | None) -> None:
+    """JSON has one kind of number: `2` is read as 2.0 where that is meant, and nothing else is bent to one."""
+    text = json.dumps({"v": VERSION, "id": "x", "kilos": stored})
+    if read is None:
+        with pytest.raises(SchemaMismatch, match="Weight"):
+            decode(Weight, text)
+    else:
+        kilos = decode(Weight, text).kilos
+        assert (type(kilos), kilos) == (float, read)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        AwaitReady("task-1", 3), RepoReady(3), RepoFailed(3, "no", None), RepoFailed(3, "no", "x"),
+        AwaitBranch("task-1", 3, "theirs"), NoLongerWaits("task-1", 3), BranchAwaited(3, "job-1"),
+        BranchBorn("task-1", 3, "one", "main", "c1"), BranchMoved("job-1", "one", "c1", None),
+        BranchReady(3, "job-1", "c7"), BranchReady(3, "job-1", None), BranchFailed(3, "job-1", "no"),
+    ],
+)  # fmt: skip
 def test_told_input_is_tagged(answer: TellInput) -> None:
     """What one boundary tells another is read back as the same kind of input, though two have the same fields."""
     body = Tell("repo-1", answer)

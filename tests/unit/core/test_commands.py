@@ -6,13 +6,19 @@ from attrs import evolve
 from taskdock.core.errors import CapacityExceeded, Conflict, InvalidCommand, NotFound
 from taskdock.core.inputs import (
     AnswerPermission,
+    ArchiveTask,
     EditMessage,
     Input,
+    KillTask,
     OpenTab,
     RenameTab,
     ResumeQueue,
+    ResumeTask,
     RetryTab,
+    RetryTask,
     SetModel,
+    StopTask,
+    UnarchiveTask,
     WithdrawMessage,
 )
 from taskdock.core.message import Message
@@ -107,3 +113,47 @@ def test_full_queue_says_when_to_come_back() -> None:
     with pytest.raises(CapacityExceeded) as rejected:
         story.send("msg-3")
     assert rejected.value.retry_after_seconds == 60.0
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        (g.STOP.settling, StopTask()),
+        (g.STOP.ending, StopTask()),
+        (g.STOP.done, StopTask()),
+        (g.ARCHIVE.settling, ArchiveTask()),
+        (g.ARCHIVE.ending, ArchiveTask()),
+        (g.ARCHIVE.done, ArchiveTask()),
+        (g.KILL.settling, KillTask()),
+        (g.KILL.ending, KillTask()),
+        (g.KILL.done, KillTask()),
+        (g.RESUMED["stopping/stop"], ResumeTask()),
+    ],
+)
+def test_what_is_under_way_already_is_a_success(given: g.Given[TaskStory], command: Input) -> None:
+    """Whoever asks for what is happening, or is done, gets it without a change."""
+    asked = type(command).__name__.removesuffix("Task").lower()
+    assert given().do(command).ignored == f"{asked} is under way already"
+
+
+@pytest.mark.parametrize(
+    ("given", "command", "why"),
+    [
+        (g.STOP.done, UnarchiveTask(), "A task that is stopped cannot be asked to unarchive."),
+        (g.ARCHIVE.done, StopTask(), "A task that is archived cannot be asked to stop."),
+        (g.KILL.settling, ArchiveTask(), "A task that is killing cannot be asked to archive."),
+        (g.KILL.done, ResumeTask(), "A task that is killed cannot be asked to resume."),
+        (g.idle, RetryTask(), "A task that is running cannot be asked to retry."),
+    ],
+)
+def test_what_does_not_fit_the_task_is_refused(given: g.Given[TaskStory], command: Input, why: str) -> None:
+    """Only what is under way is a success: anything else without a row is a Conflict that names the status."""
+    with pytest.raises(Conflict) as rejected:
+        given().do(command)
+    assert (str(rejected.value), rejected.value.record_id) == (why, TASK)
+
+
+@pytest.mark.parametrize("given", [g.idle, g.naming, g.looking])
+def test_task_that_is_up_needs_no_resume(given: g.Given[TaskStory]) -> None:
+    """Resuming what runs, or is on its way, is a success without a change."""
+    assert given().do(ResumeTask()).ignored == "the task is up, or on its way"

@@ -12,6 +12,7 @@ from unit.core import givens as g
 from unit.core.story import (
     PERMANENT,
     SETTLED_SECONDS,
+    STEP_SECONDS,
     TRANSIENT,
     UNREACHABLE,
     WINDOW_SECONDS,
@@ -151,6 +152,22 @@ def test_looks_end_with_their_attempts() -> None:
     assert story.at == "running/observe"
     story.observe(PENDING)
     assert story.at == "error/running/observe"
+
+
+@pytest.mark.parametrize(("early", "is_tried"), [(0.001, True), (0.0, False)])
+def test_run_at_the_deadline_is_too_late(early: float, is_tried: bool) -> None:
+    """The next run must begin before the deadline of all runs: one that would begin at it is not ordered."""
+    story = g.creating()
+    intent = story.claim(intents.CreateSandbox)
+    assert intent.deadline_at is not None
+    wait = (intent.deadline_at - story.now).total_seconds() - STEP_SECONDS - early
+    story.do(
+        inputs.OutcomeReported(
+            intent.id, intent.issue, inputs.Failed(TRANSIENT, "busy", retry_after_seconds=wait)
+        )
+    )
+    assert bool(story.open(intents.CreateSandbox)) is is_tried
+    assert story.task.status.value == ("init_create_sandbox" if is_tried else "error")
 
 
 def test_look_at_the_deadline_is_too_late() -> None:

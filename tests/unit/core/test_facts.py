@@ -73,6 +73,8 @@ IGNORED: list[tuple[g.Given[TaskStory], Told, str]] = [
     (g.waiting_for_repo, lambda _: inputs.RepoReady(9), "it answers an older question"),
     (g.waiting_for_repo, lambda _: inputs.RepoFailed(9, "gone"), "it answers an older question"),
     (g.queued, lambda _: inputs.RepoReady(0), "the task does not wait for its repo"),
+    (g.attaching_by_job, lambda _: inputs.BranchAwaited(1, "job-1"), "the job is known already"),
+    (g.attached, lambda _: inputs.BranchAwaited(1, "job-1"), "the task does not wait for its repo"),
 ]
 
 

@@ -36,6 +36,7 @@ def test_default_figures() -> None:
         "StopSandbox": (300, 5),
         "DestroySandbox": (600, 10),
         "CloneRepo": (3600, 5),
+        "RunRepoJob": (3600, 3),
         "Tell": (31536000, 1_000_000),
         "Wake": (31536000, 1_000_000),
     }
@@ -43,6 +44,8 @@ def test_default_figures() -> None:
     assert (figures.settle_seconds, figures.closing_seconds, figures.cancel_seconds) == (10.0, 5.0, 10.0)
     assert (figures.permission_seconds, figures.call_seconds, figures.absent_seconds) == (3600.0, 10.0, 5.0)
     assert (figures.heals_max, figures.heals_seconds) == (3, 1800.0)
+    assert (figures.waiting_max, figures.losses_max) == (1_000, 5)
+    assert (figures.backoff_seconds, figures.backoff_seconds_max) == (1.0, 60.0)
 
 
 def test_figures_of_a_body_are_those_of_its_kind() -> None:
@@ -83,3 +86,9 @@ def test_backoff_follows_its_figures(attempt: int, full: float) -> None:
     """First pause and cap are a dock's own; a number of attempts beyond reason is no overflow."""
     pause = Figures(backoff_seconds=0.5, backoff_seconds_max=3.0).backoff("task-1#1", attempt).total_seconds()
     assert full * 0.75 <= pause <= full
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 0.9327), (3, 3.696391), (9, 55.309682)])
+def test_backoff_never_changes(attempt: int, seconds: float) -> None:
+    """The pause of an attempt is the same in every process and after every upgrade: a step is decided again from its bytes."""
+    assert Figures().backoff("task-1#1", attempt) == timedelta(seconds=seconds)

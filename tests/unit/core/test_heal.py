@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from taskdock.core import intents
-from taskdock.core.inputs import FailureClass, SandboxPhase, SetBranch, TurnEnd
+from taskdock.core.inputs import FailureClass, Observed, SandboxPhase, SetBranch, TurnEnd
 from unit.core import givens as g
 from unit.core.story import (
     DEADLINE,
@@ -223,6 +223,15 @@ def test_no_answer_is_looked_at_again_until_the_deadline(phase: SandboxPhase) ->
     assert story.kinds() == ["ObserveSandbox"]
 
 
+@pytest.mark.parametrize(("reason", "told"), [(None, ""), ("no host answers", ": no host answers")])
+def test_look_without_end_tells_what_the_provider_said_last(reason: str | None, told: str) -> None:
+    """The failure names the phase, and the provider's own reason where it gave one."""
+    story = g.observing_last_look()
+    story.succeed(intents.ObserveSandbox, Observed(PENDING, story.now, reason))
+    assert story.task.failure is not None
+    assert story.task.failure.reason == f"the sandbox is still pending, says its provider{told}"
+
+
 def test_failed_look_is_tried_again() -> None:
     """A provider that does not answer is asked again."""
     story = g.looking()
@@ -238,7 +247,9 @@ def test_fourth_loss_within_half_an_hour_is_unstable() -> None:
     story = g.unstable()
     assert story.at == "error/running/observe"
     assert story.task.failure is not None
-    assert story.task.failure.reason.startswith("unstable: the sandbox is stopped")
+    assert story.task.failure.reason == (
+        "unstable: the sandbox is stopped, and it was replaced or started again 3 times within 30 minutes"
+    )
     assert story.tab().at == "error/task"
 
 

@@ -8,9 +8,12 @@ import pytest
 from taskdock.core.history import HistoryEvent, HistoryKind, Json
 from taskdock.core.inputs import (
     AnswerPermission,
+    BranchMoved,
+    BranchReady,
     CloseTab,
     EditMessage,
     Input,
+    JobStepped,
     KillTask,
     NameEnsured,
     OpenTab,
@@ -19,6 +22,7 @@ from taskdock.core.inputs import (
     ResumeTask,
     RetryRepo,
     RetryTask,
+    SandboxLost,
     SandboxReady,
     SandboxReaped,
     SandboxReleased,
@@ -37,16 +41,19 @@ from taskdock.core.intents import (
     DestroySandbox,
     EnsureName,
     ObserveSandbox,
+    RunRepoJob,
     SendPrompt,
     StopSandbox,
 )
 from unit.core import givens as g
+from unit.core import givens_job as j
 from unit.core.cases import Asked, done, fails, starts
 from unit.core.cases_end import UNCOMMITTED
 from unit.core.cases_message import MORE
 from unit.core.cases_repo import CLONED
 from unit.core.cases_task import ABSENT, GOING
 from unit.core.story import (
+    JOB,
     OPTIONS,
     PERMANENT,
     START,
@@ -54,10 +61,18 @@ from unit.core.story import (
     TAB_2,
     TRANSIENT,
     RepoStory,
+    Story,
     TaskStory,
     a_create,
     an_add,
 )
+
+
+def stepped(story: Story) -> Input:
+    """The job's execution is about to fetch."""
+    intent = story.start(RunRepoJob)
+    return JobStepped(intent.id, intent.issue, "pre_sync")
+
 
 Given = Callable[[], TaskStory] | Callable[[], RepoStory]
 K = HistoryKind
@@ -66,13 +81,18 @@ BOX = "td-75b98ee5-task-1-g1"
 CREATING = "init_create_sandbox/create"
 RELEASED = SandboxReleased(START + timedelta(hours=1), 20.0)
 STOPPED = SandboxStopped(START, 20.0)
+SYNC_TOLD: dict[str, object] = {"job": JOB, "what": "sync_repo", "branch": None, "parent": None}
 AGAIN = object()
 """Stands for the time of the next attempt, which the test takes from the intent that was ordered."""
 
 EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, object]]] = [
     (K.TASK_CREATED, g.no_task, a_create(), None, {"repo": "repo-1", "provider": "local", "agent": "demo"}),
+    (K.TASK_ATTACHED, g.attaching_by_job, BranchReady(1, JOB, "c7"), None,
+     {"branch": "theirs", "head": "c7", "job": JOB}),
     (K.TASK_PROVISION_QUEUED, g.no_task, a_create(), None, {}),
     (K.TASK_STEP_STARTED, g.queued, done(EnsureName, NameEnsured("T", "b", "main")), None, {"step": CREATING}),
+    (K.TASK_STEP_STARTED, g.idle, SandboxLost(BOX, "it was deleted"), None,
+        {"step": "running/observe", "reason": "it was deleted"}),
     (K.TASK_STEP_FAILED, g.creating, fails(CreateSandbox, TRANSIENT), None,
      {"step": CREATING, "attempt": 1, "retry_at": AGAIN, "reason": "it broke", "class": "transient"}),
     (K.TASK_STEP_FAILED, g.second_tab_pending, fails(CreateSession, TRANSIENT), TAB_2,
@@ -110,6 +130,8 @@ EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, obje
      {"reason": "work_not_collected: uncommitted changes in notes.txt", "head": "c2"}),
     (K.WORK_GIVEN_UP, g.KILL.forced, fails(CollectWork, PERMANENT), None, {"reason": "it broke", "head": "c1"}),
     (K.WORK_GIVEN_UP, g.looking, GOING, None, {"reason": "the sandbox is destroying", "head": "c1"}),
+    (K.BRANCH_MOVED, g.idle, BranchMoved(JOB, "do-it-1", "c1", "c2"), None,
+     {"branch": "do-it-1", "old": "c1", "new": "c2", "job": JOB}),
     (K.TAB_OPENED, g.idle, OpenTab(TAB_2), TAB_2, {"number": 2}),
     (K.TAB_READY, g.opening_session, done(CreateSession, SessionReady("s1", "p1")), TAB, {"session": "s1"}),
     (K.TAB_FAILED, g.second_tab_pending, fails(CreateSession, PERMANENT), TAB_2,
@@ -135,6 +157,18 @@ EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, obje
     (K.REPO_FAILED, g.cloning, fails(CloneRepo, PERMANENT), None,
      {"step": "cloning", "attempts": 1, "reason": "it broke", "class": "permanent"}),
     (K.REPO_RETRIED, g.clone_failed, RetryRepo(), None, {}),
+    (K.JOB_QUEUED, j.job_runs, j.RESTACK, None,
+     {"job": "job-2", "what": "restack_subtree", "branch": "one", "parent": None}),
+    (K.JOB_STARTED, j.job_has_its_turn, starts(RunRepoJob), None, SYNC_TOLD),
+    (K.JOB_STEP, j.job_runs, stepped, None, {"job": JOB, "what": "sync_repo", "step": "pre_sync"}),
+    (K.JOB_STEP, j.job_runs, fails(RunRepoJob, TRANSIENT), None,
+     {"step": "lock", "attempt": 1, "retry_at": AGAIN, "reason": "it broke", **SYNC_TOLD}),
+    (K.JOB_COMPLETED, j.job_runs, done(RunRepoJob, j.JOB_ENDED), None,
+     {"changed": 1, "conflicts": 0, "reason": None, "error": None, **SYNC_TOLD}),
+    (K.JOB_FAILED, j.job_runs, done(RunRepoJob, j.JOB_FAILED), None,
+     {"changed": 0, "conflicts": 0, "reason": "every branch is in conflict", "error": "conflict", **SYNC_TOLD}),
+    (K.JOB_CANCELLED, j.job_is_settled_after_cancel, done(RunRepoJob, j.JOB_ENDED), None,
+     {"changed": 1, "conflicts": 0, "reason": None, "error": None, **SYNC_TOLD}),
 ]  # fmt: skip
 
 
@@ -165,15 +199,16 @@ def test_every_kind_is_said() -> None:
 def test_kinds_are_stable() -> None:
     """The names are a contract with clients: one that is gone or renamed breaks them."""
     assert [kind.value for kind in HistoryKind] == [
-        "task.created", "task.provision_queued", "task.step_started", "task.step_failed", "task.named",
+        "task.created", "task.attached", "task.provision_queued", "task.step_started", "task.step_failed", "task.named",
         "task.running", "task.failed", "task.retried", "task.stopped", "task.resumed", "task.archived",
         "task.unarchived", "task.killed", "task.renamed",
         "sandbox.created", "sandbox.adopted", "sandbox.lost", "sandbox.released", "sandbox.reaped",
-        "work.collected", "work.given_up",
+        "work.collected", "work.given_up", "branch.moved",
         "tab.opened", "tab.ready", "tab.failed", "tab.closed",
         "message.sent", "message.edited", "message.withdrawn", "message.failed", "turn.started", "turn.ended",
         "permission.asked", "permission.answered",
         "repo.added", "repo.step_failed", "repo.ready", "repo.failed", "repo.retried",
+        "job.queued", "job.started", "job.step", "job.completed", "job.failed", "job.cancelled",
     ]  # fmt: skip
 
 

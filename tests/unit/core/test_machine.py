@@ -7,7 +7,20 @@ from pathlib import Path
 import pytest
 from attrs import field, mutable
 
-from taskdock.core.machine import NEW, SAME, Fired, Row, TableError, build, fire, guard, may, order
+from taskdock.core.errors import InvariantViolated
+from taskdock.core.machine import (
+    NEW,
+    SAME,
+    Fired,
+    Row,
+    TableError,
+    build,
+    fire,
+    guard,
+    may,
+    must_fire,
+    order,
+)
 
 
 @mutable
@@ -93,6 +106,13 @@ def test_unreachable_state_is_refused() -> None:
         build({**STATES, "ajar": ()}, (HANG, OPEN, SHUT), Door)
 
 
+def test_states_that_lead_only_to_each_other_are_refused() -> None:
+    """A way that begins nowhere reaches nothing: what only such a row leads to is unreachable, and so is its source."""
+    island = (Row("go", "ajar", "off"), Row("come", "off", "ajar"))
+    with pytest.raises(TableError, match=r"\['ajar', 'off'\]"):
+        build({**STATES, "ajar": (), "off": ()}, (HANG, OPEN, SHUT, *island), Door)
+
+
 def test_entering_again_makes_nothing_reachable() -> None:
     """A row that only enters its source again leads nowhere new."""
     with pytest.raises(TableError, match="ajar"):
@@ -121,6 +141,14 @@ def test_wrong_table_stops_the_import(tmp_path: Path) -> None:
     assert "wrong_table" not in sys.modules
 
 
+def test_machine_is_its_table_and_nothing_else() -> None:
+    """It has the states and triggers that were written down, none beside them, and no record of its own."""
+    machine = build(STATES, (HANG, OPEN, SHUT), Door)
+    assert list(machine.states) == list(STATES)
+    assert sorted(machine.events) == ["hang", "open", "shut"]
+    assert machine.models == []
+
+
 def test_fire_moves_and_orders_in_order() -> None:
     """What the row orders runs before the move, what the state orders after it."""
     door = Door("shut")
@@ -137,6 +165,16 @@ def test_fire_tells_guarded_from_undefined() -> None:
     assert fire(machine, door, "shut") is Fired.UNDEFINED
     assert fire(machine, door, "paint") is Fired.UNDEFINED
     assert door == Door("shut", locked=True)
+
+
+def test_must_fire_tells_why_no_row_took_it() -> None:
+    """Where a row must take the trigger and none does, that is a fault of ours, which names trigger, state and why."""
+    machine = build(STATES, (HANG, OPEN, SHUT), Door)
+    door = Door("shut", locked=True)
+    with pytest.raises(InvariantViolated, match=r"'open' from 'shut' \(guarded\)"):
+        must_fire(machine, door, "open")
+    with pytest.raises(InvariantViolated, match=r"'shut' from 'shut' \(undefined\)"):
+        must_fire(machine, door, "shut")
 
 
 def test_first_row_whose_guards_hold_wins() -> None:

@@ -3,11 +3,8 @@
 import pytest
 
 from taskdock.core import intents
-from taskdock.core.activity import activity_of
 from taskdock.core.errors import Conflict, InvalidCommand, NotFound
 from taskdock.core.inputs import AnswerPermission, Asked, CancelTurn, PermissionAsked
-from taskdock.core.message import Message
-from taskdock.core.tab import Tab
 from taskdock.core.task_record import Activity
 from unit.core import givens as g
 from unit.core.story import MESSAGE_2, OPTIONS, PERMISSION, TAB, TRANSIENT, TaskStory, kinds_of
@@ -138,27 +135,3 @@ def test_task_that_is_asked_needs_somebody() -> None:
     assert g.delivered().task.activity is Activity.WORKING
     assert g.asked().task.activity is Activity.NEEDS_YOU
     assert g.answered().task.activity is Activity.WORKING
-
-
-@pytest.mark.parametrize(
-    ("given", "activity"),
-    [
-        (g.creating, Activity.PROVISIONING), (g.looking, Activity.IDLE), (g.replacing, Activity.PROVISIONING),
-        (g.sending, Activity.WORKING), (g.idle, Activity.IDLE), (g.held, Activity.NEEDS_YOU),
-        (g.second_tab_failed, Activity.NEEDS_YOU), (g.STOP.collecting, Activity.STOPPED),
-        (g.STOP.done, Activity.STOPPED), (g.failed_creating, Activity.FAILED), (g.STOP.failed_ending, Activity.FAILED),
-        (g.ARCHIVE.collecting, Activity.ARCHIVED), (g.ARCHIVE.done, Activity.ARCHIVED), (g.KILL.done, Activity.ARCHIVED),
-    ],
-)  # fmt: skip
-def test_activity_says_what_a_task_is_about(given: g.Given[TaskStory], activity: Activity) -> None:
-    """One word for lists, kept with every step."""
-    assert given().task.activity is activity
-
-
-@pytest.mark.parametrize("given", [pytest.param(v, id=k) for k, v in g.TASKS.items() if k != "no_task"])
-def test_activity_is_always_the_projection(given: g.Given[TaskStory]) -> None:
-    """The word that is stored is the one that status, tabs and queues give."""
-    story = given()
-    waiting = {m.tab_id for m in story.boundary.all(Message) if m.at in ("queued", "sending")}
-    tabs = story.boundary.all(Tab)
-    assert story.task.activity is activity_of(story.task, tabs, lambda tab_id: tab_id in waiting)

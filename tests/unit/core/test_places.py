@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from taskdock.core.intents import Figures, Intent, Wake
+from taskdock.core.inputs import AwaitBranch, AwaitReady, BranchBorn, BranchMoved, NoLongerWaits
+from taskdock.core.intents import Figures, Intent, Tell, Wake
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
@@ -30,6 +32,7 @@ PLACES = {
     "CancelTurn": (f"cancel:{TAB}", "session"),
     "AnswerPermission": (f"permission:{TAB}:{PERMISSION}", "session"),
     "CloneRepo": ("clone", "clone"),
+    "RunRepoJob": ("job", "job"),
 }
 """Subject and lane: what works in one sandbox or session waits for each other, what only looks or asks does not."""
 
@@ -55,10 +58,21 @@ def place(intent: Intent) -> tuple[str, str]:
     if isinstance(body, Wake):
         return body.reason, "wake"
     kind = type(body).__name__
-    if kind == "Tell":
-        return f"ask:{intent.id.rpartition('#')[2]}", "tell"
+    if isinstance(body, Tell):
+        return _subject(body, intent), "tell"
     subject, lane = PLACES[kind]
     return subject.replace(TAB, getattr(body, "tab_id", TAB)), lane
+
+
+def _subject(tell: Tell, intent: Intent) -> str:
+    """A question has its own number, what takes it back or answers it has the number of the question."""
+    said = tell.input
+    if isinstance(said, BranchMoved):
+        return f"moved:{tell.target}"
+    if isinstance(said, AwaitReady | AwaitBranch | NoLongerWaits | BranchBorn):
+        assert isinstance(said, NoLongerWaits) or said.ask == int(intent.id.rpartition("#")[2])
+        return f"ask:{said.ask}"
+    return f"tell:{tell.target}:{said.ask}"
 
 
 @pytest.mark.parametrize("given", EVERY)
@@ -84,7 +98,15 @@ def test_no_pause_lies_in_the_past(given: Callable[[], Story]) -> None:
         assert intent.not_before is None or intent.not_before >= intent.created_at
 
 
-RECORDS = {"task": Task, "tab": Tab, "message": Message, "turn": Tab, "permission": Tab, "repo": Repo}
+RECORDS = {
+    "task": Task,
+    "tab": Tab,
+    "message": Message,
+    "turn": Tab,
+    "permission": Tab,
+    "repo": Repo,
+    "job": Job,
+}
 MOVES = [
     pytest.param(table, case, id=f"{table}: {case.arc}") for table, cases in CASES.items() for case in cases
 ]
@@ -95,6 +117,6 @@ def test_record_that_moves_says_when(table: str, case: Case) -> None:
     """Every row leaves on its record the time at which it was taken."""
     story = case.given()
     change = story.do(case.input(story) if callable(case.input) else case.input)
-    times = {record.updated_at for record in change.records if isinstance(record, Task | Tab | Message | Repo)
+    times = {record.updated_at for record in change.records if isinstance(record, Task | Tab | Message | Repo | Job)
              and isinstance(record, RECORDS[table])}  # fmt: skip
     assert story.now in times

@@ -8,7 +8,7 @@ import pytest
 from taskdock.core import intents, task_policies
 from taskdock.core.change import Draft
 from taskdock.core.errors import Conflict
-from taskdock.core.inputs import SandboxPhase, TurnEnd
+from taskdock.core.inputs import CancelTurn, SandboxPhase, TurnEnd
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
@@ -194,6 +194,12 @@ def close_in_time(story: TaskStory) -> object:
     return story.wake("closing")
 
 
+def cancel_in_vain(story: TaskStory) -> object:
+    """The agent is asked to end the turn, and does not."""
+    story.do(CancelTurn(TAB))
+    return story.wake("cancelling")
+
+
 @pytest.mark.parametrize(
     ("what", "why"),
     [
@@ -201,9 +207,10 @@ def close_in_time(story: TaskStory) -> object:
         (lose_and_fail, "it broke"),
         (lose_and_see(SandboxPhase.STOPPED), "the task's sandbox was lost"),
         (lose_and_see(SandboxPhase.FAILED), "the task's sandbox was lost"),
-        (TaskStory.lose_session, "the agent's session was lost"),
+        (TaskStory.lose_session, "the agent's process ended"),
+        (cancel_in_vain, "the agent's session was lost"),
     ],
-    ids=["closed", "failed", "stopped", "broken", "session"],
+    ids=["closed", "failed", "stopped", "broken", "process", "session"],
 )
 def test_interrupted_turn_says_why(what: Callable[[TaskStory], object], why: str) -> None:
     """A turn that did not end by itself tells what ended it."""

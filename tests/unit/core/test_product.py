@@ -23,7 +23,7 @@ from unit.core.givens import REPOS, TASKS
 from unit.core.product import VALUES, answer, repo_inputs, task_inputs
 from unit.core.story import REPO, TASK, RepoStory, Story, TaskStory
 
-COMMANDS = (inputs.CreateTask, *get_args(inputs.TaskCommand), inputs.AddRepo, inputs.RetryRepo)
+COMMANDS = (inputs.CreateTask, *get_args(inputs.TaskCommand), *get_args(inputs.RepoCommand))
 
 
 def every_task() -> Iterator[TaskStory]:

@@ -38,7 +38,6 @@ from unit.core.story import (
     UNKNOWN,
     UNREACHABLE,
     TaskStory,
-    a_create,
     a_task,
     kinds_of,
 )
@@ -136,11 +135,14 @@ def test_untitled_task_is_called_by_its_first_line() -> None:
     assert not g.queued().task.title_given
 
 
-def test_create_twice_is_a_conflict() -> None:
-    """A task id is taken once."""
-    story = g.idle()
-    with pytest.raises(Conflict, match="exists already"):
-        story.do(a_create())
+@pytest.mark.parametrize("given", [g.queued, g.working, g.KILL.done])
+def test_task_is_created_once(given: g.Given[TaskStory]) -> None:
+    """Creating a task under an id that is there already must not replace that task, whatever became of it."""
+    story = given()
+    before = story.task
+    with pytest.raises(Conflict, match="'task-1' exists already"):
+        story.create()
+    assert story.task == before
 
 
 @pytest.mark.parametrize("command", [RetryTask(), OpenTab("tab-9"), SendMessage(TAB, "m", "Go.")])

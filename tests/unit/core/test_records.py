@@ -110,6 +110,27 @@ def test_sandbox_is_taken_over() -> None:
     assert story.open(intents.EnsureAgent)[0].body == intents.EnsureAgent(story.task.sandbox, "demo")
 
 
+def test_title_that_is_given_stays() -> None:
+    """A title is given as often as the user likes, and no namer takes it away; the branch stays, and the same again is none."""
+    story = g.naming()
+    story.do(inputs.RenameTask("First"))
+    story.do(inputs.RenameTask("Better"))
+    before = story.task
+    assert (before.title, before.title_given, before.updated_at) == ("Better", True, story.now)
+    assert story.do(inputs.RenameTask("Better")).ignored == "it has this title already"
+    story.name()
+    assert (story.task.title, story.task.branch) == ("Better", "do-it-1")
+    story.do(inputs.RenameTask("Best"))
+    assert (story.task.title, story.task.branch) == ("Best", "do-it-1")
+
+
+def test_title_of_the_prompt_can_be_given() -> None:
+    """The first line of the prompt, given by name, is a title that no namer takes away."""
+    story = g.naming()
+    story.do(inputs.RenameTask(story.task.title))
+    assert story.task.title_given
+
+
 def test_failed_attempt_stands_in_the_step() -> None:
     """The step says which attempt comes next and when, and its progress is that of an attempt."""
     story = g.creating()
@@ -195,6 +216,18 @@ def test_release_ends_a_generation(given: g.Given[TaskStory], at: str) -> None:
         box_ready=False, mark=None, destroy_ordered=False, absent_at=None, updated_at=story.now,
     )  # fmt: skip
     assert (change.hold, change.release, story.kinds()) == (None, HOLD, [])
+
+
+@pytest.mark.parametrize("end", ["archive", "kill"])
+def test_release_ends_the_look_of_before(end: str) -> None:
+    """A task that is ended while its sandbox was found absent once keeps no absence of a generation that is over."""
+    story = g.looking_absent()
+    getattr(story, end)(force=True)
+    story.fail(intents.CollectWork, PERMANENT)
+    before = story.task
+    assert before.absent_at is not None
+    story.release()
+    assert (story.task.generation, story.task.absent_at) == (before.generation + 1, None)
 
 
 def test_unarchived_task_holds_its_branch_again() -> None:
@@ -404,6 +437,39 @@ def test_another_branch_takes_back_what_was_ordered_for_the_first(given: g.Given
     assert story.kinds() == ["EnsureName"]
 
 
+def test_another_branch_stands_in_the_task() -> None:
+    """The new name is the user's, is held at once, and still has to be settled; the old one is free."""
+    story = g.creating()
+    before = story.task
+    change = story.do(inputs.SetBranch("better"))
+    assert story.task == evolve(
+        before, branch="better", branch_given=True, is_named=False, box_ordered=False, at="init_enqueue_provision",
+        step=begun("init_enqueue_provision", story.now), updated_at=story.now,
+    )  # fmt: skip
+    assert (change.hold, change.release) == (evolve(HOLD, branch="better"), HOLD)
+    body = story.open(intents.EnsureName)[0].body
+    assert isinstance(body, intents.EnsureName)
+    assert (body.branch, body.is_kept) == ("better", False)
+    assert story.do(inputs.SetBranch("better")).ignored == "it has this branch already"
+
+
+def test_first_branch_that_is_set_frees_none() -> None:
+    """A task that had no branch yet holds the one that it is given."""
+    story = g.queued()
+    change = story.do(inputs.SetBranch("better"))
+    assert (change.hold, change.release) == (evolve(HOLD, branch="better"), None)
+    assert (story.task.branch, story.task.branch_given, story.task.is_named) == ("better", True, False)
+
+
+@pytest.mark.parametrize("given", [g.waiting_for_repo, g.failed_waiting])
+def test_branch_may_change_where_nothing_names_yet(given: g.Given[TaskStory]) -> None:
+    """Where the naming is not under way, the branch is taken, with the time, and the task stays where it is."""
+    story = given()
+    before = story.task
+    story.do(inputs.SetBranch("better"))
+    assert story.task == evolve(before, branch="better", branch_given=True, updated_at=story.now)
+
+
 # Tabs
 
 
@@ -422,6 +488,21 @@ def test_closed_tab_says_when() -> None:
     before = story.tab(TAB_2)
     story.close(TAB_2, force=True)
     assert story.tab(TAB_2) == evolve(before, at="closed", closed_at=story.now, updated_at=story.now)
+
+
+@pytest.mark.parametrize("end", ["kill", "close"])
+def test_closed_tab_lets_its_agent_process_go(end: str) -> None:
+    """A tab that had a session keeps no agent process when it is closed, by its task's kill or by its own end."""
+    story = g.idle()
+    before = story.tab()
+    getattr(story, end)()
+    if end == "close":
+        assert story.tab() == evolve(before, at="closing", updated_at=story.now)
+        story.wake("closing")
+    assert before.agent_process is not None
+    assert story.tab() == evolve(
+        before, at="closed", agent_process=None, closed_at=story.now, updated_at=story.now
+    )
 
 
 def test_lost_session_is_counted() -> None:

@@ -1,24 +1,29 @@
 """Stories of repos: cloned in the background, awaited by tasks, answered to each by the number of its question."""
 
 import pytest
+from attrs import evolve
 
 from taskdock.core import intents
 from taskdock.core.errors import Conflict, NotFound
 from taskdock.core.inputs import (
     AwaitReady,
+    Cloned,
     Failed,
     FailureClass,
+    OutcomeReported,
     Progressed,
     RepoFailed,
     RepoReady,
     RetryRepo,
     RetryTask,
+    Succeeded,
     Told,
 )
 from taskdock.core.intents import Tell
-from taskdock.core.repo import RepoStatus
+from taskdock.core.repo import Repo, RepoStatus
+from taskdock.core.step import Failure, Step
 from unit.core import givens as g
-from unit.core.story import PERMANENT, TRANSIENT, UNKNOWN, UNREACHABLE, RepoStory, TaskStory, kinds_of
+from unit.core.story import PERMANENT, REPO, TRANSIENT, UNKNOWN, UNREACHABLE, RepoStory, TaskStory, kinds_of
 
 
 def answers(story: RepoStory) -> list[tuple[str, object]]:
@@ -49,12 +54,59 @@ def test_repo_is_registered_and_cloned() -> None:
     assert (story.repo.step, story.kinds()) == (None, [])
 
 
+def test_repo_is_of_its_workspace_from_the_first_change_on() -> None:
+    """What registers a repo, and the clone that it orders, count for the workspace that it was registered in."""
+    change = g.no_repo().add()
+    assert (change.workspace, [intent.workspace for intent in change.ordered]) == ("default", ["default"])
+
+
+def test_repo_stands_in_its_record() -> None:
+    """From its registration over a failure to its clone the record tells what there is, and nothing that is over."""
+    story = g.no_repo()
+    story.add()
+    added = Repo(
+        REPO, "default", "acme/api", "https://git.example/acme/api", created_at=story.now, updated_at=story.now,
+        at="cloning", step=Step("cloning", attempt=1, started_at=story.now),
+    )  # fmt: skip
+    assert story.repo == added
+    story.boundary.report(
+        story.claim(intents.CloneRepo), Failed(PERMANENT, "no", log_tail="fatal"), story.now
+    )
+    failure = Failure("cloning", PERMANENT, "no", attempts=1, retry="clones again", log_tail="fatal")
+    assert story.repo == evolve(added, at="error", step=None, failure=failure)
+    story.do(RetryRepo())
+    again = evolve(added, step=Step("cloning", 1, story.now), updated_at=story.now)
+    assert story.repo == again
+    story.clone()
+    assert story.repo == evolve(again, at="ready", step=None, trunk="main", head="c0", updated_at=story.now)
+
+
+def test_newest_answers_are_remembered() -> None:
+    """A question that was answered gets no second answer, as long as 256 others were not answered since."""
+    story = g.cloned()
+    for number in range(256):
+        story.ask(f"task-{number}", 1)
+    assert story.ask("task-0", 1).ignored == "it changes nothing"
+    story.ask("task-256", 1)
+    assert [waiting.task_id for waiting in story.repo.answered] == [f"task-{n}" for n in range(1, 257)]
+    assert story.ask("task-1", 1).ignored == "it changes nothing"
+    assert story.ask("task-0", 1).ignored is None
+
+
 def test_everybody_who_asked_is_told_once() -> None:
     """When the clone is there, each waiting task gets the answer to its own question, and nobody waits any more."""
     story = g.cloning_awaited()
     story.clone()
     assert answers(story) == [("task-1", RepoReady(1)), ("task-2", RepoReady(4))]
     assert story.repo.waiting == ()
+
+
+def test_each_answer_queues_for_itself() -> None:
+    """A task that cannot be told holds up no other one, and no later answer to itself."""
+    story = g.cloning_awaited()
+    story.clone()
+    places = [(intent.subject, intent.lane) for intent in story.open(Tell)]
+    assert places == [("tell:task-1:1", "tell"), ("tell:task-2:4", "tell")]
 
 
 def test_everybody_who_asked_is_told_of_a_failure() -> None:
@@ -193,6 +245,25 @@ def test_progress_is_shown() -> None:
     assert (step.attempt, step.progress) == (2, None)
     story.clone()
     assert story.repo.step is None
+
+
+def test_what_comes_late_says_so() -> None:
+    """An outcome or a progress of an intent that is not open any more changes nothing, and tells why."""
+    story = g.cloning()
+    late = story.claim(intents.CloneRepo)
+    story.clone()
+    report = OutcomeReported(late.id, late.issue, Succeeded(Cloned("main", "c9")))
+    assert story.do(report).ignored == "the intent is not open"
+    assert story.do(Progressed(late.id, late.issue, "90 %")).ignored == "the intent is not open"
+    assert story.repo.head == "c0"
+
+
+def test_progress_of_an_answer_is_nobodys_step() -> None:
+    """A repo that is ready has no step to show a sentence in, whatever it still tells."""
+    story = g.cloned()
+    story.ask()
+    tells = story.claim(Tell)
+    assert story.do(Progressed(tells.id, tells.issue, "half")).ignored == "no step is under way"
 
 
 def test_unheard_answer_is_told_again() -> None:

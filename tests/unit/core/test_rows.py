@@ -3,7 +3,7 @@
 import pytest
 
 from taskdock.core import task_policies
-from unit.core import cases_message, cases_repo, cases_tab, cases_task
+from unit.core import cases_job, cases_message, cases_repo, cases_tab, cases_task
 from unit.core.arcs import TABLES, arcs, bent
 from unit.core.cases import Case, expected, play
 
@@ -14,6 +14,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "turn": cases_message.TURN_CASES,
     "permission": cases_message.PERMISSION_CASES,
     "repo": cases_repo.CASES,
+    "job": cases_job.CASES,
 }
 PLAYED = [
     pytest.param(table, case, id=f"{table}: {case.arc}") for table, cases in CASES.items() for case in cases

@@ -22,6 +22,7 @@ def finish(story: TaskStory) -> None:
         story.collect("c7")
     if story.at == "stopping/stop":
         story.stop_sandbox()
+    story.be_heard()
 
 
 @pytest.mark.parametrize("given", [pytest.param(s.given, id=s.state) for s in SOURCES["stop"]])
@@ -45,7 +46,8 @@ def test_stopped_task_goes_on_from_where_it_got(given: Callable[[], TaskStory]) 
     finish(story)
     assert story.boundary.hold == held
     story.resume()
-    assert story.task.status in (TaskStatus.INIT_ENQUEUE_PROVISION, TaskStatus.INIT_CREATE_SANDBOX)
+    expected = {TaskStatus.INIT_ENQUEUE_PROVISION, TaskStatus.INIT_CREATE_SANDBOX}
+    assert story.task.status in ({TaskStatus.INIT_ATTACH_BRANCH} if story.task.on_branch else expected)
 
 
 def test_stop_while_the_sandbox_is_being_made() -> None:

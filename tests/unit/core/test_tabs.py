@@ -1,12 +1,17 @@
 """Stories of tabs: opened at any time, failed alone or with their task, closed whatever is under way."""
 
+from datetime import timedelta
+
 import pytest
 
 from taskdock.core import intents
 from taskdock.core.change import Change
 from taskdock.core.errors import Conflict, NotFound
 from taskdock.core.inputs import (
+    ArchiveTask,
     CloseTab,
+    FailureClass,
+    KillTask,
     OpenTab,
     OutcomeReported,
     RetryTab,
@@ -14,18 +19,22 @@ from taskdock.core.inputs import (
     SandboxPhase,
     SessionClosed,
     SessionReady,
+    StopTask,
     Succeeded,
     TurnEnd,
 )
 from taskdock.core.message import Message
+from taskdock.core.step import Tries
 from unit.core import givens as g
 from unit.core.story import (
+    DEADLINE,
     MESSAGE,
     MESSAGE_2,
     PERMANENT,
     TAB,
     TAB_2,
     TRANSIENT,
+    UNREACHABLE,
     TaskStory,
     kinds_of,
 )
@@ -140,6 +149,40 @@ def test_failed_session_is_retried_by_hand() -> None:
     assert (story.tab(TAB_2).at, story.tab(TAB_2).failure) == ("ready", None)
 
 
+def test_tries_of_a_session_end_with_it() -> None:
+    """What failed before a session came up does not count for the next one, which is not kept waiting either."""
+    story = g.opening_session()
+    story.fail(intents.CreateSession, TRANSIENT)
+    assert story.tab().tries == Tries("CreateSession", 1, None)
+    story.get_session()
+    assert story.tab().tries is None
+    story.lose_session()
+    again = story.open(intents.ResumeSession)[0]
+    assert (again.attempt, again.not_before) == (1, None)
+
+
+def test_session_that_was_tried_often_enough_starts_anew_by_hand() -> None:
+    """After its last attempt a tab rests; its retry has all attempts again, and begins at once."""
+    story = g.idle()
+    story.do(OpenTab(TAB_2))
+    story.fail_often(intents.CreateSession, TRANSIENT, 5, TAB_2)
+    failure = story.tab(TAB_2).failure
+    assert failure is not None
+    assert (story.tab(TAB_2).at, failure.attempts) == ("error/session", 5)
+    story.do(RetryTab(TAB_2))
+    again = story.open(intents.CreateSession, TAB_2)[0]
+    assert (story.tab(TAB_2).tries, again.attempt, again.not_before) == (None, 1, None)
+
+
+def test_session_that_is_refused_starts_anew_as_another_one() -> None:
+    """What failed while the old session was to be taken up again does not count for the new one in its place."""
+    story = g.session_lost()
+    story.fail(intents.ResumeSession, TRANSIENT)
+    story.fail(intents.ResumeSession, PERMANENT)
+    again = story.open(intents.CreateSession)[0]
+    assert (story.tab().tries, again.attempt, again.not_before) == (None, 1, None)
+
+
 def test_retry_of_a_failed_session_waits_for_a_task_that_comes_up() -> None:
     """While the task is provisioned again, the tab waits for it like the others."""
     story = g.retried_after_session()
@@ -245,11 +288,50 @@ def test_any_answer_closes_and_a_failed_one_is_tried_again() -> None:
     assert story.kinds() == []
 
 
-def test_lasting_failure_to_end_a_session_is_left_to_the_release() -> None:
-    """What cannot be ended by asking ends with its sandbox."""
+@pytest.mark.parametrize("failure", [PERMANENT, DEADLINE])
+def test_lasting_failure_to_end_a_session_is_tried_again_later(failure: FailureClass) -> None:
+    """What failed for good or for too long is asked again after the longest pause, with attempts and a deadline of its own."""
     story = g.closing_idle()
+    story.fail(intents.CloseSession, failure)
+    assert story.tab().at == "closed"
+    again = story.open(intents.CloseSession)[0]
+    assert (again.body, again.subject, again.lane) == (
+        intents.CloseSession(story.task.sandbox, "demo", TAB, 1), f"tab:{TAB}", "session",
+    )  # fmt: skip
+    assert (again.attempt, again.deadline_at, again.not_before) == (
+        1,
+        None,
+        story.now + timedelta(seconds=60),
+    )
+
+
+def test_used_up_attempts_to_end_a_session_begin_anew() -> None:
+    """After the tenth failure in a row the next one is the first of a new count, and its answer ends it."""
+    story = g.closing_idle()
+    story.fail_often(intents.CloseSession, TRANSIENT, 10)
+    assert story.open(intents.CloseSession)[0].attempt == 1
+    close_session(story)
+    assert story.kinds() == []
+
+
+def test_end_of_a_session_is_over_with_its_sandbox() -> None:
+    """What cannot be ended by asking ends with its sandbox, and is not asked for in the next one."""
+    story = g.closing_looking()
+    story.find_gone()
     story.fail(intents.CloseSession, PERMANENT)
-    assert (story.tab().at, story.kinds()) == ("closed", [])
+    assert story.kinds() == ["DestroySandbox", "CloseSession"]
+    story.release()
+    assert story.kinds() == ["CreateSandbox"]
+
+
+@pytest.mark.parametrize("ending", [StopTask(), ArchiveTask(), KillTask()])
+def test_end_of_a_session_is_asked_for_while_its_task_ends(ending: StopTask | ArchiveTask | KillTask) -> None:
+    """A stop, an archive and a kill may fail on their way: they take back no end of a closed tab's sessions."""
+    story = g.closing_idle()
+    story.do(ending)
+    assert (story.tab().at, story.kinds()) == ("closed", ["CloseSession", "CollectWork"])
+    story.fail(intents.CollectWork, PERMANENT)
+    assert story.kinds() == ["CloseSession"]
 
 
 def test_late_session_of_a_closed_tab_is_ended() -> None:
@@ -416,6 +498,7 @@ def test_an_agent_that_dies_again_and_again_fails_its_tab() -> None:
     failure = story.tab().failure
     assert failure is not None
     assert failure.reason == "The agent's process was lost too often: exit code 3"
+    assert (failure.step, failure.failure_class, failure.attempts) == ("init_create_session", UNREACHABLE, 1)
     story.do(RetryTab(TAB))
     assert story.tab().at == "pending_session_create"
     story.get_session()

@@ -243,7 +243,7 @@ def test_session_lost_after_delivery() -> None:
         TurnEnd.INTERRUPTED,
         True,
     )
-    assert story.tab().last_end_detail == "the agent's session was lost"
+    assert story.tab().last_end_detail == "the agent's process ended"
 
 
 def test_sandbox_lost_mid_turn() -> None:

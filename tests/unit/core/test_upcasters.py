@@ -108,3 +108,61 @@ def test_a_task_without_a_name_in_the_first_version_still_needs_one() -> None:
     """A branch that the user gave is no name that was settled."""
     task = decode(Task, first_version(at="init_ensure_name", branch="mine", base=None, box_ordered=False))
     assert (task.is_named, task.create_began, task.box_ready) == (False, None, False)
+
+
+FIRST_STATES = {
+    "init_enqueue_provision": ("provisioning", False, False, False),
+    "init_enqueue_provision/wait_repo": ("provisioning", False, False, False),
+    "init_ensure_name": ("provisioning", False, False, False),
+    "init_create_sandbox/create": ("provisioning", True, False, False),
+    "init_ensure_agent": ("provisioning", True, True, False),
+    "init_create_session": ("provisioning", True, True, False),
+    "running": ("idle", True, True, False),
+    "error/init_enqueue_provision": ("failed", False, False, False),
+    "error/init_enqueue_provision/wait_repo": ("failed", False, False, False),
+    "error/init_ensure_name": ("failed", False, False, False),
+    "error/init_create_sandbox/create": ("failed", True, False, False),
+    "error/init_ensure_agent": ("failed", True, True, False),
+    "error/init_create_session": ("failed", True, True, False),
+    "killing/settle": ("archived", True, False, False),
+    "killing/collect": ("archived", True, False, False),
+    "killing/destroy": ("archived", True, False, True),
+    "error/killing/collect": ("failed", True, False, False),
+    "error/killing/destroy": ("failed", True, False, True),
+    "killed": ("archived", True, False, False),
+}
+"""Activity, and whether the task is named, its sandbox ready, and the end of that ordered."""
+
+
+@pytest.mark.parametrize("state", FIRST_STATES)
+def test_each_state_of_the_first_version_is_read_for_what_it_said(state: str) -> None:
+    """What version 1 told by the state alone is told by fields; the state itself stays."""
+    task = decode(Task, first_version(at=state))
+    assert (
+        task.activity.value,
+        task.is_named,
+        task.box_ready,
+        task.destroy_ordered,
+    ) == FIRST_STATES[state]
+    assert (task.at, task.create_began) == (state, task.updated_at)
+
+
+@pytest.mark.parametrize("state", ["killing/settle", "init_create_sandbox/create", "error/running"])
+def test_a_task_of_the_first_version_without_a_branch_is_not_named(state: str) -> None:
+    """A name that is not there was not settled, whatever the state; without a sandbox no create of it began."""
+    failure = {
+        "step": "running",
+        "failure_class": "unreachable",
+        "reason": "gone",
+        "attempts": 1,
+        "retry": "",
+    }
+    task = decode(Task, first_version(at=state, branch=None, box_ordered=False, failure=failure))
+    assert (task.is_named, task.create_began) == (False, None)
+
+
+def test_what_is_no_task_of_the_first_version_is_read_as_it_is() -> None:
+    """Only tasks have changed since: a message of version 1 is the same document."""
+    message = g.working().message()
+    document = {**json.loads(encode(message)), "v": 1}
+    assert decode(type(message), json.dumps(document)) == message

@@ -15,6 +15,7 @@ from taskdock.core.values import (
     PROMPT_BYTES_MAX,
     automatic_branch,
     check_branch,
+    check_draft,
     check_prompt,
     check_remote,
     check_title,
@@ -101,6 +102,14 @@ def test_branch_that_no_file_system_takes_is_refused(name: str) -> None:
     assert refused.value.field == "base"
 
 
+def test_branch_has_a_longest() -> None:
+    """A name of 200 bytes passes, one of 201 does not, however few characters they are."""
+    assert check_branch("x" * 200) == "x" * 200
+    for name in ("x" * 201, "é" * 100 + "x"):
+        with pytest.raises(InvalidCommand):
+            check_branch(name)
+
+
 @settings(derandomize=True)
 @given(slug=st.from_regex(r"[a-z][a-z0-9-]{0,40}[a-z0-9]", fullmatch=True), attempt=st.integers(0, 100))
 def test_automatic_branch_is_a_branch(slug: str, attempt: int) -> None:
@@ -163,6 +172,16 @@ def test_five_megabytes_are_refused_in_words() -> None:
     assert len(refused.value.message) < 300
 
 
+def test_draft_may_be_empty_but_not_too_long() -> None:
+    """What may become a prompt is measured like one, under its own name; nothing is something that one can be writing."""
+    for text in ("", "\n", "Do i"):
+        assert check_draft(text) == text
+    for text in ("x" * (1024 * 1024), "\ud800"):
+        with pytest.raises(InvalidCommand, match=r"^The draft ") as refused:
+            check_draft(text)
+        assert refused.value.field == "draft"
+
+
 # Titles
 
 
@@ -180,6 +199,14 @@ def test_bad_title_is_refused(text: str) -> None:
     with pytest.raises(InvalidCommand) as refused:
         check_title(text)
     assert refused.value.field == "title"
+
+
+def test_other_names_are_checked_like_titles() -> None:
+    """A tab, a model or a permission mode gets its name under the same rule, and the refusal says of what."""
+    assert check_title(" plan ", field="permission_mode") == "plan"
+    with pytest.raises(InvalidCommand, match=r"^A permission mode is one line of 1 to 200") as refused:
+        check_title("", field="permission_mode")
+    assert refused.value.field == "permission_mode"
 
 
 @given(prompt=st.text(max_size=300))
@@ -311,6 +338,8 @@ def test_repo_id_tells_remotes_apart() -> None:
         ("/srv/git/api.git", "api"),
         ("file:///srv/git/api", "api"),
         ("https://git.example", "git.example"),
+        ("git@git.example:api", "api"),
+        ("/", "repo"),
     ],
 )
 def test_repo_name_is_short(remote: str, name: str) -> None:

@@ -15,6 +15,7 @@ from taskdock.core import inputs, intents
 from taskdock.core.change import Change
 from taskdock.core.errors import CommandRejected
 from taskdock.core.inputs import (
+    BranchReady,
     Delivered,
     Failed,
     FailureClass,
@@ -237,12 +238,14 @@ class TaskWalk:
         self.let_pass(max((due - self.now).total_seconds(), 0.001))
 
     def _is_swept(self) -> bool:
-        """Somebody looks over all sandboxes and repos now and then; whether that is news to the task."""
+        """Somebody looks over all sandboxes, repos and branches now and then; whether that is news to the task."""
         box = self.world.boxes.get(self.task.sandbox.name)
         if self.task.at == "running" and (box is None or box.phase is not SandboxPhase.RUNNING):
             return self.feed(inputs.SandboxLost(self.task.sandbox.name, "found by the sweep")) is not None
         if self.task.at == "init_enqueue_provision/wait_repo":
             return self.feed(RepoReady(self.task.ask)) is not None
+        if self.task.at == "init_attach_branch":
+            return self.feed(BranchReady(self.task.ask, "job-1", "c7")) is not None
         return False
 
     def check_rest(self) -> None:

@@ -211,7 +211,8 @@ _CARRIED_OUT: dict[type[intents.Body], Callable[..., Outcome]] = {
     intents.SendPrompt: _by_agent(inputs.TurnEnded(inputs.TurnEnd.COMPLETED, "end_turn")),
     intents.CancelTurn: _by_agent(inputs.Asked()),
     intents.AnswerPermission: _by_agent(inputs.Asked()),
-    intents.CloseSession: _by_agent(inputs.SessionClosed()),
+    # A server that does not run holds no session.
+    intents.CloseSession: _always(inputs.SessionClosed()),
     intents.CollectWork: _collect,
     intents.StopSandbox: _stop,
     intents.DestroySandbox: _destroy,

@@ -193,7 +193,7 @@ class Bench:
     def tools(self) -> Tools:
         """What executors work with: none of theirs is asked here but the clock and the store."""
         outside: Any = dict.fromkeys(
-            ("sites", "gateway", "clones", "namer", "fallback_namer", "links", "carrier")
+            ("sites", "gateway", "clones", "namer", "fallback_namer", "stack", "links", "carrier")
         )
         return Tools(stepper=self.stepper, store=self.store, reads=self.store, clock=self.clock, **outside)
 

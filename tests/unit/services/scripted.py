@@ -104,16 +104,17 @@ class RecordingStepper:
 
 @mutable
 class ScriptedSandbox:
-    """Provider and way in of one sandbox, which runs."""
+    """Provider and way in of one sandbox, which runs, unless its provider says something else."""
 
+    phase: Phase = Phase.RUNNING
     failure: Exception | None = None
     no_way_in: Exception | None = None
 
     async def observe(self, ref: SandboxRef) -> Observation:
-        """Say that it runs, or fail."""
+        """Say what it is at, or fail."""
         if self.failure is not None:
             raise self.failure
-        return Observation(ref, Phase.RUNNING, datetime.now(UTC))
+        return Observation(ref, self.phase, datetime.now(UTC))
 
     async def endpoint(self, _ref: SandboxRef, _service: str) -> Endpoint:
         """Where its server answers, or why nobody can say."""

@@ -19,6 +19,7 @@ from taskdock.ports.agent import (
     StopReason,
     Update,
 )
+from taskdock.ports.sandbox import Phase
 from unit.services.scripted import Script, followed, scripted_links
 
 pytestmark = pytest.mark.anyio
@@ -191,6 +192,17 @@ async def test_loss_is_told_although_the_provider_has_a_bug() -> None:
         scripted.links.follow(followed())
         await scripted.stepper.until(1)
         assert scripted.stepper.facts == [lost("code 3; its provider could not be asked: a bug")]
+
+
+@pytest.mark.parametrize("phase", [Phase.ABSENT, Phase.FAILED])
+async def test_lost_sandbox_keeps_no_lost_session_back(phase: Phase) -> None:
+    """A provider may be wrong about its sandbox: the session is told as lost too, after it, so that its tab gets another."""
+    async with scripted_links({"tab-1": [[EXIT]]}) as scripted:
+        scripted.sandbox.phase = phase
+        scripted.links.follow(followed())
+        await scripted.stepper.until(2)
+        sandbox = inputs.SandboxLost("td-1", f"The sandbox is {phase.value}, says its provider.")
+        assert scripted.stepper.facts == [sandbox, lost("code 3")]
 
 
 async def test_next_session_has_a_link_of_its_own() -> None:

@@ -132,6 +132,7 @@ def tools_of(scripted: Scripted) -> Tools:
         namer=nobody,
         fallback_namer=nobody,
         carrier=nobody,
+        stack=nobody,
     )
 
 

@@ -9,6 +9,8 @@ from taskdock.ports.agent import AgentGateway
 from taskdock.ports.clone import CloneStore
 from taskdock.ports.naming import Namer
 from taskdock.ports.sandbox import SandboxAccess, SandboxProvider
+from taskdock.ports.stack import StackJobs
+from taskdock.testing.conformance.stack import STEPS
 from taskdock.testing.kill_matrix.__main__ import main
 from taskdock.testing.kill_matrix.cells import CELLS, chosen
 from taskdock.testing.kill_matrix.promises import Finding, Promise
@@ -20,9 +22,10 @@ PORTS = {
     "gateway": AgentGateway,
     "clones": CloneStore,
     "namer": Namer,
+    "stack": StackJobs,
 }
-UNGATED = {"provider.aclose"}
-"""Closing is what a process that is killed never comes to."""
+UNGATED = {"provider.aclose", "stack.probe"}
+"""Closing is what a process that is killed never comes to; probing is what no job does."""
 
 
 def methods() -> set[str]:
@@ -37,7 +40,8 @@ def methods() -> set[str]:
 
 def test_every_method_of_every_port_has_its_cells() -> None:
     """No method is left out, and none is named that there is not."""
-    assert {cell.method for cell in CELLS} == methods() - UNGATED
+    steps = {f"stack.{step}" for step in STEPS}
+    assert {cell.method for cell in CELLS} == (methods() | steps) - UNGATED
 
 
 def test_every_cell_has_a_name_of_its_own() -> None:

@@ -67,6 +67,10 @@ def sound() -> Sight:
         accepted=["message-1"],
         prompts=["message-1"],
         kept=Kept(HEAD[:7], HEAD, ["b" * 40, HEAD], HEAD),
+        jobs=[],
+        ended_jobs=(),
+        heads={"a-note": HEAD},
+        disorder=[],
         history=[created],
         feed=[
             FeedEntry(4, "task", "task-1", 1, "default", "task-1"),

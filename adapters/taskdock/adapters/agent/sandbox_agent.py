@@ -36,6 +36,7 @@ from taskdock.adapters.agent.fetch import ProgramCache
 from taskdock.adapters.agent.server import AgentGone, AgentServer
 from taskdock.adapters.agent.settings import apply
 from taskdock.adapters.agent.stream import ConversationStream, Ring, open_ring
+from taskdock.adapters.unix_socket import UnixTransport
 from taskdock.core.errors import OutcomeUnknown, Permanent, Transient, Unreachable
 from taskdock.core.intents import SessionSettings
 from taskdock.ports.agent import AgentStream, Conversation, Delivery, Progress, SessionOpened
@@ -315,7 +316,6 @@ def _make_client(scheme: str, uds: Path | None) -> httpx.AsyncClient:
     # is kept idle: a new one costs nothing, and the client can be forgotten without closing it under a request.
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20 if uds is None else 0)
     if uds is not None:
-        transport = httpx.AsyncHTTPTransport(verify=False, uds=str(uds), limits=limits)
-        return httpx.AsyncClient(transport=transport, trust_env=False)
+        return httpx.AsyncClient(transport=UnixTransport(uds, limits), trust_env=False)
     # A proxy of the environment leads out, never to a sandbox on this host.
     return httpx.AsyncClient(verify=not is_plain, trust_env=not is_plain, limits=limits)

@@ -74,6 +74,31 @@ class Clone:
             raise self.failed(result, "comparing two commits of the clone")
         return result.exit_code == 0
 
+    async def has_had(self, branch: str, head: str) -> bool:
+        """Tell whether the branch ever stood at `head`, or at a commit with `head` in its history, by its reflog.
+
+        A branch that was rebased does not contain the head that the remote has of it; but it once stood there, so
+        nothing of the remote's is unknown to it.
+        """
+        stood = await self.git("log", "--walk-reflogs", "--format=%H", BRANCHES + branch, "--")
+        if stood.exit_code != 0:
+            return False
+        stdin = "\n".join((head, *(f"^{commit}" for commit in stood.text.split()))).encode()
+        missing = await self.ask(
+            "comparing a branch with the remote's",
+            "rev-list",
+            "--ignore-missing",
+            "--max-count=1",
+            "--stdin",
+            stdin=stdin,
+        )
+        return not missing
+
+    async def transact(self, note: str, orders: str) -> GitResult:
+        """Move refs by compare-and-set, all or none: `orders` as for `git update-ref -z --stdin`, any result."""
+        stdin = f"start\0{orders}prepare\0commit\0".encode()
+        return await self._write("update-ref", "-m", note, "-z", "--stdin", stdin=stdin)
+
     async def put(self, doing: str, refs: dict[str, str]) -> None:
         """Set refs of our own wherever they stood; idempotent."""
         orders = "".join(f"update {ref}\0{commit}\0\0" for ref, commit in refs.items())
@@ -114,11 +139,14 @@ class Clone:
             raise InvariantViolated("refs are written under the lock of the clone only")
         result = await self.git(*arguments, stdin=stdin)
         if result.exit_code != 0 and STALE_LOCK.search(result.stderr):
-            await on_disk(_sweep_locks, self.folder / ".git")
+            await on_disk(sweep_locks, self.folder / ".git")
             result = await self.git(*arguments, stdin=stdin)
         return result
 
 
-def _sweep_locks(git_dir: Path) -> None:
-    for lock in (*git_dir.glob("*.lock"), *(git_dir / "refs").rglob("*.lock")):
+def sweep_locks(git_dir: Path) -> list[str]:
+    """Take away the lock files that killed gits left behind; gives their names. Only under our lock."""
+    swept = sorted((*git_dir.glob("*.lock"), *(git_dir / "refs").rglob("*.lock")))
+    for lock in swept:
         lock.unlink(missing_ok=True)
+    return [lock.relative_to(git_dir).as_posix() for lock in swept]

@@ -17,8 +17,8 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from attrs import frozen
@@ -105,11 +105,13 @@ class GitClones:
             return Cloned(trunk=trunk, head=await _must_resolve(clone, REMOTE + trunk))
 
     async def branch_heads(self, repo_id: str) -> dict[str, str]:
-        """Every branch; where remote and clone differ, the head that contains the other, else the remote's."""
+        """Every branch; where the two differ, the clone's head if it came from the remote's, rebased or not, else that."""
         clone = await self._existing(repo_id)
         remote = await clone.refs(REMOTE)
         own = await clone.refs(BRANCHES)
-        ahead = {name: head for name, head in own.items() if await _is_ahead(clone, head, remote.get(name))}
+        ahead = {
+            name: head for name, head in own.items() if await _is_ahead(clone, name, head, remote.get(name))
+        }
         return dict(sorted((remote | ahead).items()))
 
     async def checkout(self, repo_id: str, task_id: str, base: str) -> Checkout:
@@ -152,6 +154,18 @@ class GitClones:
         """Every commit that the clone keeps for the task, sorted; empty before its first checkout."""
         clone = await self._existing(repo_id)
         return (await clone.task_refs(task_id)).known
+
+    @asynccontextmanager
+    async def locked(self, repo_id: str, wait_seconds: float) -> AsyncIterator[Clone]:
+        """Open the clone for a writer, under its lock; `Transient` when that is held for longer, `Permanent` without one."""
+        folder = (await self._existing(repo_id)).folder
+        async with hold(self._root / f"{repo_id}.lock", wait_seconds) as lock:
+            yield self._clone_at(folder, lock)
+
+    @property
+    def processes(self) -> GitProcesses:
+        """What runs the gits of these clones."""
+        return self._processes
 
     def _hold(self, repo_id: str) -> AbstractAsyncContextManager[RepoLock]:
         return hold(self._root / f"{repo_id}.lock", self._deadlines.lock_seconds)
@@ -267,7 +281,7 @@ async def _resolve_base(clone: Clone, base: str) -> str:
     """Turn what a user called the base into a commit: a branch, else a tag, else a commit; no other syntax of git."""
     if is_branch_name(base):
         remote, own = await clone.resolve(REMOTE + base), await clone.resolve(BRANCHES + base)
-        branch = own if own is not None and await _is_ahead(clone, own, remote) else remote
+        branch = own if own is not None and await _is_ahead(clone, base, own, remote) else remote
         if found := branch or await clone.resolve(f"refs/tags/{base}"):
             return found
     if _COMMIT.fullmatch(base) and (commit := await clone.resolve(base)):
@@ -275,9 +289,11 @@ async def _resolve_base(clone: Clone, base: str) -> str:
     raise Permanent(f"the clone has no branch, tag or commit {base[:80]!r}; sync the repo if it is new")
 
 
-async def _is_ahead(clone: Clone, own: str, remote: str | None) -> bool:
-    """Tell whether the clone's own head counts: the remote has no such branch, or its head is in ours."""
-    return remote is None or (own != remote and await clone.contains(remote, own))
+async def _is_ahead(clone: Clone, name: str, own: str, remote: str | None) -> bool:
+    """Tell whether the clone's own head counts: the remote has no such branch, or its head is, or was, in ours."""
+    if remote is None or await clone.contains(remote, own):
+        return own != remote
+    return not await clone.contains(own, remote) and await clone.has_had(name, remote)
 
 
 async def _names_to_bundle(clone: Clone, refs: TaskRefs) -> tuple[str, ...]:

@@ -1,17 +1,15 @@
 """Process: one git at a time, started clean, watched, and gone when we stop wanting it.
 
-Owns: how git is spawned, how its output is held in bounds, and how it and its children are ended.
+Owns: how git, or a tool that runs gits of its own, is spawned, and how its output is held in bounds.
 Never: a shell, a terminal, or a git that outlives a cancelled call; what outlives our own death is found by orphans.py.
-Reads as: git.py, clone.py -> this -> git.
+Reads as: git.py, clone.py, stack/tool.py -> this -> git; ending.py ends it.
 """
 
 import os
 import re
-import signal
 import tempfile
 from codecs import getincrementaldecoder
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import IO
 
@@ -20,6 +18,7 @@ from anyio.abc import Process
 from attrs import field, frozen
 
 from taskdock.adapters.clone.disk import disk_failure, on_disk
+from taskdock.adapters.clone.ending import Family, end, shielded
 from taskdock.adapters.clone.environment import (
     FIXED_OPTIONS,
     OWNER_VARIABLE,
@@ -34,13 +33,31 @@ from taskdock.core.errors import InvariantViolated, Permanent, Transient
 
 STDERR_CHARACTERS_MAX = 64 * 1024
 STDOUT_BYTES_MAX = 64 * 1024 * 1024
-TERMINATE_SECONDS = 2.0
 # A program that git left in the background (an ssh master) may keep the pipe open long after git itself is done.
 _LAST_WORDS_SECONDS = 1.0
 
 _LINE_END = re.compile(r"[\r\n]")
 
 Watch = Callable[[str], Awaitable[None]]
+
+
+class Overdue(Transient):
+    """A git took longer than its deadline, and was ended."""
+
+
+@frozen
+class Program:
+    """What is run: git, or a tool that runs gits of its own."""
+
+    argv: tuple[str, ...]
+    folder: str = "/"
+    variables: Mapping[str, str] = field(factory=dict)
+    """Over those that every local git gets."""
+    last_git_seconds: float = 0.0
+    """How long the gits that a tool has started may take to end, once the tool itself was asked to."""
+
+
+GIT = Program(argv=("git", *FIXED_OPTIONS))
 
 
 @frozen
@@ -54,6 +71,7 @@ class GitCall:
     stdin: bytes = b""
     network: bool = False
     redact: Callable[[str], str] = redact
+    program: Program = GIT
 
 
 @frozen
@@ -88,34 +106,36 @@ class GitProcesses:
         exit_code: int | None = None
         with stdin, stdout:
             with anyio.move_on_after(call.timeout_seconds):
-                process = await self._start(call, lock, stdin, stdout)
-                exit_code = await _attend(process, stderr, watch)
+                process, family = await self._start(call, lock, stdin, stdout)
+                exit_code = await _attend(process, family, stderr, watch)
             if exit_code is None:
                 reason = f"{call.doing}: git took longer than {call.timeout_seconds:g} s and was stopped"
-                raise Transient(call.redact(reason), log_tail=log_tail(call.redact(stderr.text)))
+                raise Overdue(call.redact(reason), log_tail=log_tail(call.redact(stderr.text)))
             output = await on_disk(_read, stdout)
         return GitResult(exit_code=exit_code, stdout=output, stderr=stderr.text)
 
     async def _start(
         self, call: GitCall, lock: RepoLock | None, stdin: IO[bytes], stdout: IO[bytes]
-    ) -> Process:
+    ) -> tuple[Process, Family]:
         make = network_environment if call.network else local_environment
         environment = make(self._variables)
         if lock is not None and (marker := owner_marker(lock.path)):
             environment[OWNER_VARIABLE] = marker
+        family = Family(call.program.last_git_seconds)
+        inherited = () if lock is None else (lock.descriptor,)
         spawn = partial(
             anyio.open_process,
-            ["git", *FIXED_OPTIONS, *call.arguments],
+            [*call.program.argv, *call.arguments],
             stdin=stdin,
             stdout=stdout,
-            cwd="/",
-            env=environment,
+            cwd=call.program.folder,
+            env=environment | dict(call.program.variables),
             start_new_session=True,
-            pass_fds=() if lock is None else (lock.descriptor,),
+            pass_fds=(*inherited, *family.inherited),
         )
         # Shielded: a spawn that was cancelled half-way would leave a git that nobody waits for.
-        with _shielded():
-            return await _spawned(spawn)
+        with family.born(), shielded():
+            return await _spawned(spawn, call.program), family
 
 
 class _Tail:
@@ -147,23 +167,18 @@ def _read(stdout: IO[bytes]) -> bytes:
     return output
 
 
-@contextmanager
-def _shielded() -> Iterator[None]:
-    """Finish what is inside even when we are cancelled."""
-    with anyio.CancelScope(shield=True):
-        yield
-
-
-async def _spawned(spawn: Callable[[], Awaitable[Process]]) -> Process:
+async def _spawned(spawn: Callable[[], Awaitable[Process]], program: Program) -> Process:
     try:
         return await spawn()
     except FileNotFoundError:
+        if program is not GIT:
+            raise Permanent(f"{program.argv[0]} is not there any more, or the clone is not") from None
         raise Permanent("git is not installed on this host; install git 2.38 or newer") from None
     except OSError as error:
         raise disk_failure(error) from error
 
 
-async def _attend(process: Process, stderr: _Tail, watch: Watch | None) -> int:
+async def _attend(process: Process, family: Family, stderr: _Tail, watch: Watch | None) -> int:
     """Stay with the process to its end, whatever happens to us; gives its exit code."""
     try:
         async with anyio.create_task_group() as tasks:
@@ -178,8 +193,8 @@ async def _attend(process: Process, stderr: _Tail, watch: Watch | None) -> int:
         # Only the watcher can raise in there, and its error is the caller's own.
         raise group.exceptions[0] from None
     finally:
-        with _shielded():
-            await _end(process)
+        with shielded():
+            await end(process, family)
 
 
 async def _listen(process: Process, stderr: _Tail, watch: Watch | None, heard_out: anyio.Event) -> None:
@@ -192,19 +207,3 @@ async def _listen(process: Process, stderr: _Tail, watch: Watch | None, heard_ou
         if watch is not None:
             await watch(piece)
     heard_out.set()
-
-
-async def _end(process: Process) -> None:
-    """Leave nothing of a git behind that is still running: first asked (it takes its lock files along), then killed."""
-    if process.returncode is None:
-        _signal(process.pid, signal.SIGTERM)
-        with anyio.move_on_after(TERMINATE_SECONDS):
-            await process.wait()
-        _signal(process.pid, signal.SIGKILL)
-        await process.wait()
-    await process.aclose()
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

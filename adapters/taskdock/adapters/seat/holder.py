@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import SocketListener, SocketStream, TaskGroup
 
 from taskdock.adapters.seat.peers import FOLLOW, chunks, is_ours, line, newest
+from taskdock.adapters.unix_socket import accept, send
 
 CONNECTIONS_MAX = 256
 _BACKLOG = 128
@@ -51,7 +52,7 @@ class Holder:
 
     async def _welcome(self, listener: SocketListener, group: TaskGroup) -> None:
         try:
-            stream = await listener.accept()
+            stream = await accept(listener)
         except anyio.BrokenResourceError:
             # No descriptor is left to accept with; others of this process have to close some first.
             await anyio.sleep(_PAUSE_SECONDS)
@@ -84,7 +85,7 @@ class Holder:
             if self._position > told:
                 told = self._position
                 try:
-                    await stream.send(line(told))
+                    await send(stream, line(told))
                 except anyio.BrokenResourceError:
                     return
             else:

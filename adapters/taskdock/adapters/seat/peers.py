@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 import anyio
 from anyio.abc import SocketAttribute, SocketStream
 
+from taskdock.adapters.unix_socket import receive
+
 FOLLOW = b"follow"
 
 _LINE_BYTES_MAX = 32
@@ -46,7 +48,7 @@ async def chunks(stream: SocketStream) -> AsyncIterator[list[bytes]]:
     rest = b""
     while True:
         try:
-            rest += await stream.receive(_CHUNK_BYTES)
+            rest += await receive(stream, _CHUNK_BYTES)
         except (anyio.EndOfStream, anyio.BrokenResourceError):
             return
         *lines, rest = rest.split(b"\n")

@@ -21,6 +21,7 @@ from taskdock.adapters.seat import address
 from taskdock.adapters.seat.holder import Holder
 from taskdock.adapters.seat.lock import SeatLock
 from taskdock.adapters.seat.peers import FOLLOW, chunks, is_ours, line, newest
+from taskdock.adapters.unix_socket import send
 from taskdock.core.errors import InvariantViolated, Unreachable
 
 _CONNECT_TIMEOUT_SECONDS = 5.0
@@ -77,7 +78,7 @@ class UnixSeat:
         """Be told positions until the holder is gone; of several that wait only the last. Raises Unreachable."""
         async with await self._call() as stream:
             with suppress(anyio.BrokenResourceError):
-                await stream.send(FOLLOW + b"\n")
+                await send(stream, FOLLOW + b"\n")
             async for lines in chunks(stream):
                 position = newest(lines)
                 if position is not None:

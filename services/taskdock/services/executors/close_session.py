@@ -13,13 +13,20 @@ from taskdock.services.links import SERVICE
 from taskdock.services.sandboxes import conversation_of, ref_of
 from taskdock.services.tools import Tools
 
+RUNS_THAT_PROVE = 5
+"""From this run on a server that cannot be reached is taken for one that does not run; a network is silent for a moment, too."""
 
-async def close_session(body: CloseSession, _execution: Execution, tools: Tools) -> SessionClosed:
+
+async def close_session(body: CloseSession, execution: Execution, tools: Tools) -> SessionClosed:
     """End every conversation of the tab; a server that does not run holds none."""
-    access = tools.sites.of(body.sandbox).access
+    site = tools.sites.of(body.sandbox)
     try:
-        endpoint = await access.endpoint(ref_of(body.sandbox), SERVICE)
+        endpoint = await site.access.endpoint(ref_of(body.sandbox), SERVICE)
     except Unreachable:
+        if execution.intent.attempt < RUNS_THAT_PROVE:
+            raise
+        # Whatever it says: that it can be asked shows that there is a network.
+        await site.provider.observe(ref_of(body.sandbox))
         return SessionClosed()
     for session in range(1, body.sessions + 1):
         await tools.gateway.close(endpoint, conversation_of(body.sandbox, body.tab_id, session, body.agent))

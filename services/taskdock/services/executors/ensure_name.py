@@ -19,15 +19,12 @@ _SUFFIXES_MAX = 20
 
 
 async def ensure_name(body: EnsureName, execution: Execution, tools: Tools) -> NameEnsured:
-    """Keep what the user gave, propose the rest; an explicit branch that the remote has is Permanent."""
+    """Keep what the user gave, propose the rest; an explicit branch is Permanent where it is and should not be, or the reverse."""
     await execution.start()
     if body.is_kept:
         return _kept(body)
     heads = await tools.clones.branch_heads(body.repo_id)
-    if body.branch is not None and body.branch in heads:
-        raise Permanent(
-            f"branch_exists: the repo has a branch {body.branch!r} already. Give the task another one with `task set-branch`, then retry."
-        )
+    _check_branch(body, heads)
     note = None
     proposal = NameProposal(body.title or "", "")
     if body.title is None or body.branch is None:
@@ -37,6 +34,20 @@ async def ensure_name(body: EnsureName, execution: Execution, tools: Tools) -> N
         branch=body.branch or _free_branch(body, proposal.slug, heads),
         base=body.base or await _trunk(body, tools),
         note=note,
+    )
+
+
+def _check_branch(body: EnsureName, heads: dict[str, str]) -> None:
+    """A new branch must not be there yet; one that is worked on must be."""
+    if body.branch is None or (body.branch in heads) is body.is_there:
+        return
+    if body.is_there:
+        raise Permanent(
+            f"branch_missing: the repo has no branch {body.branch!r} any more. Push it, sync the repo, then retry."
+        )
+    raise Permanent(
+        f"branch_exists: the repo has a branch {body.branch!r} already. Give the task another one with `task set-branch`, then "
+        "retry."
     )
 
 

@@ -93,22 +93,37 @@ async def all_succeed(
 
 
 @asynccontextmanager
-async def cleared(clear: Callable[[], Awaitable[None]], seconds_max: float) -> AsyncIterator[None]:
-    """Clear away afterwards whatever happens; when something did happen, that is told, and what clearing met is its note."""
+async def cleared(
+    clear: Callable[[], Awaitable[None]],
+    seconds_max: float,
+    insist: Callable[[], Awaitable[None]] | None = None,
+) -> AsyncIterator[None]:
+    """Clear away afterwards whatever happens; when something did happen, that is told, and what clearing met is its note.
+
+    `insist` is how to clear away after something did happen, also in clearing itself; without it that is `clear` once.
+    """
+    is_over = False
     try:
         yield
-    except BaseException as error:
-        with anyio.move_on_after(seconds_max, shield=True) as waited:
-            try:
-                await clear()
-            except Exception as left:  # noqa: BLE001 - it is told beside the error that came first
-                error.add_note(f"Nor could it be cleared away: {left!r}")
-        if waited.cancelled_caught:
-            error.add_note(f"Nor could it be cleared away within {seconds_max:g} s.")
-        raise
-    else:
+        is_over = insist is None
         with anyio.CancelScope(shield=True):
             await clear()
+    except BaseException as error:
+        if not is_over:
+            await _cleared_after(error, insist or clear, seconds_max)
+        raise
+
+
+async def _cleared_after(
+    error: BaseException, clear: Callable[[], Awaitable[None]], seconds_max: float
+) -> None:
+    with anyio.move_on_after(seconds_max, shield=True) as waited:
+        try:
+            await clear()
+        except Exception as left:  # noqa: BLE001 - it is told beside the error that came first
+            error.add_note(f"Nor could it be cleared away: {left!r}")
+    if waited.cancelled_caught:
+        error.add_note(f"Nor could it be cleared away within {seconds_max:g} s.")
 
 
 def told(

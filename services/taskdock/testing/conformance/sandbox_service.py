@@ -11,13 +11,15 @@ import anyio
 import httpx
 from attrs import evolve
 
-from taskdock.core.errors import Transient, Unreachable
-from taskdock.ports.sandbox import SandboxRef
-from taskdock.testing.conformance.promises import all_succeed, refused, require, told
+from taskdock.core.errors import PortError, Transient, Unreachable
+from taskdock.ports.sandbox import Endpoint, Phase, SandboxAccess, SandboxRef
+from taskdock.testing.conformance.promises import PromiseBroken, all_succeed, refused, require, told
 from taskdock.testing.conformance.sandbox_probe import answer, probe, require_answer, require_starts
 from taskdock.testing.conformance.sandbox_under_test import SandboxCheck, SandboxUnderTest
 
 _TOKEN_LENGTH_MIN = 22  # 128 random bits in base 64
+_PROXY_SAYS_GONE = (502, 503, 504)
+"""What a proxy on the way answers where nobody else does any more."""
 
 
 async def check_service_answers(sut: SandboxUnderTest) -> None:
@@ -140,7 +142,8 @@ async def check_stop_ends_the_service(sut: SandboxUnderTest) -> None:
             await sut.access.endpoint(spec.ref, "probe")
         status = await answer(endpoint, with_token=True)
         mend = "wait for the end of the server before you answer"
-        require(status is None, "A stopped service does not answer", f"it answers {status}", mend)
+        is_silent = status is None or status in _PROXY_SAYS_GONE
+        require(is_silent, "A stopped service does not answer", f"it answers {status}", mend)
         await sut.access.stop_service(spec.ref, "probe")
         running = await sut.processes(spec.ref)
         require(
@@ -192,6 +195,47 @@ async def check_new_start_is_a_new_incarnation(sut: SandboxUnderTest) -> None:
             "the service answers to it",
             "give each start its own token, and take no other",
         )
+
+
+async def check_service_comes_back(sut: SandboxUnderTest) -> None:
+    """A service that ran before its sandbox was stopped and started is started anew by ensure_service, and answers."""
+    async with sut.sandbox() as spec, sut.another() as (_, other):
+        before = await sut.access.ensure_service(spec.ref, probe(sut))
+        # The second rest is seen by an adapter that knows nothing of it, as after a restart of ours.
+        for access in (sut.access, other):
+            await sut.stopped(spec)
+            await sut.provider.start(spec.ref, spec.owner)
+            await sut.until(spec, Phase.RUNNING)
+            with refused(
+                Unreachable,
+                "No service runs in a sandbox that was stopped and started, until it is ensured anew",
+                "believe what is written down of a service only while its process runs",
+            ):
+                await access.endpoint(spec.ref, "probe")
+            before = await _ensured_anew(sut, access, spec.ref, before)
+
+
+async def _ensured_anew(
+    sut: SandboxUnderTest, access: SandboxAccess, ref: SandboxRef, before: Endpoint
+) -> Endpoint:
+    promise = "A service is ensured again after its sandbox was stopped and started, and answers"
+    mend = "take what is written down of the start before the stop for ended, and start the service anew"
+    try:
+        found = await access.ensure_service(ref, probe(sut))
+    except PortError as error:
+        raise PromiseBroken(promise, f"ensure_service raised {error!r}", mend) from error
+    status = await answer(found, with_token=True)
+    require(
+        status == httpx.codes.OK, promise, f"at the endpoint given there answers {status or 'nothing'}", mend
+    )
+    seen = f"its incarnation is still {before.incarnation!r}"
+    require(
+        found.incarnation != before.incarnation,
+        "Every start of a service has an incarnation of its own",
+        seen,
+        mend,
+    )
+    return found
 
 
 async def check_new_version_replaces(sut: SandboxUnderTest) -> None:
@@ -264,6 +308,7 @@ SERVICE_CHECKS: tuple[SandboxCheck, ...] = told(
     check_stop_ends_the_service,
     check_stop_spares_what_else_runs,
     check_new_start_is_a_new_incarnation,
+    check_service_comes_back,
     check_new_version_replaces,
     check_destroy_ends_services,
     check_destroy_beside_a_start,

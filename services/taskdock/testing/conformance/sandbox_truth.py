@@ -11,7 +11,7 @@ import math
 import anyio
 
 from taskdock.ports.sandbox import Observation, Phase
-from taskdock.testing.conformance.promises import cleared, require, told
+from taskdock.testing.conformance.promises import require, told
 from taskdock.testing.conformance.sandbox_under_test import SandboxCheck, SandboxUnderTest
 
 _CLOCKS_APART_MAX = dt.timedelta(minutes=5)
@@ -168,7 +168,7 @@ async def check_nothing_lands_after_the_window(sut: SandboxUnderTest) -> None:
     """What is absent once `create_window_seconds` have passed since its create began stays absent."""
     spec = sut.new_spec()
     window = sut.provider.capabilities.create_window_seconds
-    async with cleared(lambda: sut.destroyed(spec), sut.settle_seconds):
+    async with sut.taken_away(spec):
         begun = anyio.current_time()
         async with anyio.create_task_group() as group:
             group.start_soon(sut.provider.ensure, spec)

@@ -7,10 +7,12 @@ Reads as: sandbox_*.py -> this -> the adapter under test.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 from attrs import field, frozen
 
+from taskdock.core.errors import PortError
 from taskdock.ports.sandbox import (
     Exec,
     ExecResult,
@@ -50,10 +52,21 @@ class SandboxUnderTest:
     async def sandbox(self) -> AsyncIterator[SandboxSpec]:
         """A running sandbox for one check, destroyed afterwards whatever happens."""
         spec = self.new_spec()
-        async with cleared(lambda: self.destroyed(spec), self.settle_seconds):
+        async with self.taken_away(spec):
             await self.provider.ensure(spec)
             await self.until(spec, Phase.RUNNING)
             yield spec
+
+    @asynccontextmanager
+    async def taken_away(self, spec: SandboxSpec, lands_within_seconds: float = 0.0) -> AsyncIterator[None]:
+        """See to it that no sandbox of this spec is left afterwards; after a failure by as many destroys as it takes.
+
+        `lands_within_seconds` is how long after a failure a create may still be under way.
+        """
+        seconds_max = 2 * self.settle_seconds + lands_within_seconds
+        insist = partial(self._insist, spec, lands_within_seconds)
+        async with cleared(partial(self.destroyed, spec), seconds_max, insist):
+            yield
 
     @asynccontextmanager
     async def another(self) -> AsyncIterator[tuple[SandboxProvider, SandboxAccess]]:
@@ -66,6 +79,24 @@ class SandboxUnderTest:
         """Destroy the sandbox and wait until it is absent."""
         await self.provider.destroy(spec.ref, spec.owner)
         await self.until(spec, Phase.ABSENT)
+
+    async def _insist(self, spec: SandboxSpec, lands_within_seconds: float) -> None:
+        """Destroy it again and again, until it is absent and no create that was under way can land any more."""
+        lands_until = anyio.current_time() + lands_within_seconds
+        give_up_at = lands_until + self.settle_seconds
+        pause_seconds = 0.02
+        while True:
+            try:
+                await self.provider.destroy(spec.ref, spec.owner)
+                observation = await self.provider.observe(spec.ref)
+                if observation.phase is Phase.ABSENT and anyio.current_time() >= lands_until:
+                    return
+            except PortError:
+                # What is refused now may be done in a moment.
+                if anyio.current_time() >= give_up_at:
+                    raise
+            await anyio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 1.5, 2.0)
 
     async def stopped(self, spec: SandboxSpec) -> None:
         """Stop the sandbox and wait until it is stopped."""

@@ -19,6 +19,7 @@ tasks do. What only a killed process shows (acknowledged and lost) is not here: 
 from taskdock.core.errors import StoreError
 from taskdock.testing.conformance.promises import told
 from taskdock.testing.conformance.store_fidelity import FIDELITY_CHECKS
+from taskdock.testing.conformance.store_jobs import JOB_CHECKS
 from taskdock.testing.conformance.store_readers import READER_CHECKS
 from taskdock.testing.conformance.store_reads import READ_CHECKS
 from taskdock.testing.conformance.store_under_test import StoreAndQueue, StoreCheck, StoreUnderTest
@@ -30,6 +31,7 @@ STORE_CHECKS: tuple[StoreCheck, ...] = told(
     *WRITE_CHECKS,
     *READ_CHECKS,
     *READER_CHECKS,
+    *JOB_CHECKS,
     *UPKEEP_CHECKS,
     errors=StoreError,
     is_bounded=False,

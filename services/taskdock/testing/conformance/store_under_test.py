@@ -112,10 +112,9 @@ def expect(kind: type[_ResultT], result: object, sentence: str) -> _ResultT:
 
 def decide(slice_: Slice, input_: inputs.Input, now: datetime = NOW) -> Change:
     """Decide an input as the services do."""
-    if isinstance(input_, inputs.AddRepo | inputs.RetryRepo | inputs.AwaitReady):
+    if slice_.boundary.startswith("repo-") and isinstance(input_, inputs.RepoInput):
         return repo_boundary.step(slice_, input_, now)
-    if slice_.boundary.startswith("repo-") and isinstance(input_, OutcomeReported | inputs.Progressed):
-        return repo_boundary.step(slice_, input_, now)
+    assert isinstance(input_, inputs.TaskInput)
     return task_boundary.step(slice_, input_, now)
 
 

@@ -11,6 +11,8 @@ from attrs import frozen
 
 from taskdock.app import TaskView
 from taskdock.core import task_record as at
+from taskdock.core.job_record import JobKind
+from taskdock.testing.conformance.stack import STEPS
 from taskdock.testing.kill_matrix.scene import Scene
 
 _Act = Callable[[Scene], Awaitable[object]]
@@ -146,6 +148,38 @@ async def _kill(scene: Scene) -> None:
     await scene.dock.kill_task(scene.task_id)
 
 
+async def _stacked(scene: Scene) -> None:
+    """The task's branch is in the stack, and trunk has moved since."""
+    await scene.own_remote()
+    await _up(scene)
+    await scene.ask_job(JobKind.REGISTER_EXISTING_BRANCH, (await scene.view()).task.branch)
+    await scene.rest(_whatever, "the end of a job that registers a branch")
+    await scene.advance_trunk()
+
+
+def _whatever(_view: TaskView) -> bool:
+    """Nothing more than that it rests, the jobs of its repo too."""
+    return True
+
+
+async def _restack(scene: Scene) -> None:
+    """Without a stack tool trunk alone is brought up."""
+    await scene.ask_job(JobKind.RESTACK_REPO if scene.dock.offer.stack_tool else JobKind.SYNC_REPO)
+
+
+async def _restacking(scene: Scene) -> None:
+    """A job has moved what it had to, and is held before its last step."""
+    await _stacked(scene)
+    scene.process.set_gate("stack.post_sync.before")
+    await _restack(scene)
+    await scene.process.reached("stack.post_sync.before")
+
+
+async def _end_job(scene: Scene) -> None:
+    await scene.end_job()
+    scene.process.open_gate("stack.post_sync.before")
+
+
 _CREATED = (
     "clones.clone",
     "clones.branch_heads",
@@ -164,6 +198,7 @@ _CREATED = (
     "clones.known_heads",
     "access.get_file",
     "clones.take_in",
+    "stack.run",
 )
 _ENDED = ("access.stop_service", "clones.take_in", "provider.destroy")
 _MADE_AGAIN = ("provider.ensure", "clones.checkout", "access.put_files", "access.ensure_service")
@@ -184,5 +219,7 @@ JOURNEYS = (
     Journey("unarchive", _archived, _unarchive, at.RUNNING, (*_MADE_AGAIN, "gateway.open_session"), _ready),
     Journey("heal", _up, Scene.lose_sandbox, at.RUNNING, ("provider.observe", "provider.destroy", *_MADE_AGAIN),
             lambda view: view.task.generation > 1 and _ready(view)),
+    Journey("restack", _stacked, _restack, at.RUNNING, ("stack.run", *(f"stack.{step}" for step in STEPS)), _whatever),
+    Journey("settle", _restacking, _end_job, at.RUNNING, ("stack.settle",), _whatever),
     Journey("kill", _up, _kill, at.KILLED, _ENDED, _at(at.KILLED)),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from taskdock.core import task_record as at
 from taskdock.core.history import HistoryKind
+from taskdock.core.job import CANCELLED, COMPLETED
 from taskdock.core.message import DELIVERY_UNKNOWN, MessageStatus
 from taskdock.core.task import TaskStatus
 from taskdock.ports.sandbox import Phase
@@ -31,6 +32,7 @@ def judge(sight: Sight) -> list[Finding]:
         _sessions,
         _messages,
         _work,
+        _jobs,
         _history,
         _feed,
     )
@@ -142,7 +144,7 @@ def _work(sight: Sight) -> Iterator[Finding]:
     if task.head is None or not task.head.startswith(kept.told):
         yield Finding(Promise.KEPT, f"the agent told of {kept.told}, the task stands at {task.head}")
         return
-    if kept.branch_head != task.head and not task.moved:
+    if kept.branch_head != task.head and not task.moved and not _is_moved_by_a_job(sight):
         yield Finding(Promise.KEPT, f"{task.branch} in the clone is {kept.branch_head}, the task {task.head}")
     if task.head not in kept.known:
         yield Finding(Promise.KEPT, f"the clone does not know {task.head}, it knows {sorted(kept.known)}")
@@ -150,6 +152,31 @@ def _work(sight: Sight) -> Iterator[Finding]:
         yield Finding(
             Promise.KEPT, f"{task.sandbox.name} has {kept.checkout_head} checked out, not {task.head}"
         )
+
+
+def _is_moved_by_a_job(sight: Sight) -> bool:
+    """Whether a job tells that it moved the task's branch from where the task stands to where it is."""
+    task = sight.view.task
+    moves = [job.result.changed.get(task.branch or "") for job in sight.jobs if job.result is not None]
+    return any(one is not None and (one.old, one.new) == (task.head, sight.kept.branch_head) for one in moves)
+
+
+def _jobs(sight: Sight) -> Iterator[Finding]:
+    """Each as it was asked for; what the newest moved is where it says."""
+    for job in sight.jobs:
+        wanted = CANCELLED if job.id in sight.ended_jobs else COMPLETED
+        if job.at != wanted:
+            reason = "" if job.failure is None else f": {job.failure.reason}"
+            yield Finding(Promise.JOBS, f"a {job.kind.value} is {job.at}, not {wanted}{reason}")
+    for job in sight.jobs[-1:]:
+        changed = {} if job.result is None else job.result.changed
+        if not changed:
+            yield Finding(Promise.JOBS, f"a {job.kind.value} tells of no change, and trunk had moved")
+        away = [name for name, one in changed.items() if sight.heads.get(name) != one.new]
+        if away:
+            yield Finding(Promise.JOBS, f"a {job.kind.value} tells of {away}, which stand elsewhere")
+    if sight.disorder:
+        yield Finding(Promise.JOBS, f"the clone holds {list(sight.disorder)}")
 
 
 def _history(sight: Sight) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ class Promise(Enum):
     )
     ONCE = "a message reaches its agent at most once, and is delivered, or failed with a reason (AgentGateway.prompt, delivery)"
     KEPT = "every commit that an agent told of is in the service clone, and in the next sandbox (CloneStore.take_in, checkout)"
+    JOBS = "a job is done or ends as it was asked to, tells what it moved, read from the heads, and leaves its clone in order (StackJobs.run, settle)"
     TOLD = "history and feed tell each change once, in order, and as the records have it (Store.commit)"
     GOES_ON = "what was asked for comes about after a restart, and nobody has to ask again"
     RESTS = "nothing stays in between"

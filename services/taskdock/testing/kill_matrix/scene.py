@@ -6,16 +6,20 @@ Reads as: journeys.py and trial.py -> this -> Dock, fresh adapters.
 """
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio import to_thread
 from attrs import field, mutable
 
+from taskdock.adapters.entry.cli.demo_repo import NAME, git
 from taskdock.app import Dock, TaskView
 from taskdock.core import task_record as at
 from taskdock.core.errors import Permanent, PortError, Unreachable
+from taskdock.core.job_record import JobKind
 from taskdock.core.tab import Tab
 from taskdock.ports.sandbox import Phase, ProgramFile, SandboxRef
 from taskdock.services.receipts import TabReceipt, TaskReceipt
@@ -53,6 +57,10 @@ class Scene:
     """The ids of all messages that were accepted."""
     log: dict[str, list[dict[str, Any]]] = field(factory=dict)
     """By sandbox, or by each that was made under one name: what its agents wrote down of prompts."""
+    jobs: list[str] = field(factory=list)
+    """The ids of all repo jobs that were accepted."""
+    ended_jobs: set[str] = field(factory=set)
+    """Those of them whose end was asked for."""
     marked: SandboxRef | None = None
     """The sandbox in which a file of ours was left last."""
 
@@ -71,6 +79,27 @@ class Scene:
     def _note(self, receipt: TaskReceipt | TabReceipt) -> None:
         if receipt.message_id is not None:
             self.accepted.append(receipt.message_id)
+
+    async def ask_job(self, kind: JobKind, branch: str | None = None) -> None:
+        """Ask for a job of the task's repo."""
+        receipt = await self.dock.request_job(str(self.remote), kind, branch=branch)
+        self.jobs.append(receipt.job_id)
+
+    async def end_job(self) -> None:
+        """Ask for the end of the newest job."""
+        await self.dock.cancel_job(self.jobs[-1])
+        self.ended_jobs.add(self.jobs[-1])
+
+    async def own_remote(self) -> None:
+        """Have a remote that no other trial has: what is pushed there is nobody else's trunk."""
+        copy = self.process.installation.home.parent / f"{NAME}.git"
+        self.remote = Path(await to_thread.run_sync(shutil.copytree, self.remote, copy))
+
+    async def advance_trunk(self) -> None:
+        """Trunk moves on the remote."""
+        words = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit-tree", "-p", "main")
+        commit = (await git(self.remote, *words, "-m", "Trunk moves", "main^{tree}")).strip()
+        await git(self.remote, "update-ref", "refs/heads/main", commit)
 
     # What is waited for
 

@@ -6,14 +6,17 @@ Reads as: trial.py, while the task rests -> `look` -> judge.py.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio import to_thread
 from attrs import frozen
 
 from taskdock.app import TaskView
 from taskdock.core.errors import Unreachable
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
@@ -77,6 +80,14 @@ class Sight:
     prompts: Sequence[str]
     """The ids of the messages that agents wrote down, as often as they did."""
     kept: Kept
+    jobs: Sequence[Job]
+    """Every repo job that was asked for."""
+    ended_jobs: Collection[str]
+    """Those whose end was asked for."""
+    heads: Mapping[str, str]
+    """The branches of the service clone."""
+    disorder: Sequence[str]
+    """What a git that was killed has left in it."""
     history: Sequence[StoredEvent]
     feed: Sequence[FeedEntry]
     versions: Mapping[tuple[str, str], int]
@@ -100,6 +111,10 @@ async def look(scene: Scene) -> Sight:
         accepted=scene.accepted,
         prompts=[entry["request"] for entries in scene.log.values() for entry in entries],
         kept=await _kept(scene, view.task, boxes),
+        jobs=[await scene.dock.job(job_id) for job_id in scene.jobs],
+        ended_jobs=scene.ended_jobs,
+        heads=await scene.outside.clones.branch_heads(view.task.repo_id),
+        disorder=await to_thread.run_sync(_disorder, scene.outside.clones.path(view.task.repo_id) / ".git"),
         history=await _history(scene),
         feed=feed,
         versions=await _versions(scene, feed),
@@ -156,6 +171,13 @@ async def _kept(scene: Scene, task: Task, boxes: Boxes) -> Kept:
         done = await scene.site(task.provider).access.exec(current.ref, command)
         head = done.stdout.decode().strip() or done.stderr.decode(errors="replace").strip()
     return Kept(told[-1] if told else None, heads.get(task.branch or ""), known, head)
+
+
+def _disorder(git_dir: Path) -> list[str]:
+    left = [path.name for path in git_dir.rglob("*.lock")]
+    return left + [
+        name for name in ("rebase-merge", "rebase-apply", "MERGE_HEAD") if (git_dir / name).exists()
+    ]
 
 
 async def _words(scene: Scene) -> str:

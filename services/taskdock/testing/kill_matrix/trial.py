@@ -86,6 +86,8 @@ class Trial:
 
     def _not_asked(self, scene: Scene) -> str | None:
         """Why this cell says nothing about the provider; None when it does."""
+        if self.cell.method == "stack.act" and not scene.dock.offer.stack_tool:
+            return "there is no git-spice here, and a job that only syncs has no such step"
         if self.cell.method != "provider.start":
             return None
         keeps_files = scene.site(self._provider).provider.capabilities.stop_keeps_files

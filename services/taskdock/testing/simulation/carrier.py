@@ -20,6 +20,8 @@ from taskdock.services.sandboxes import ref_of
 from taskdock.testing.simulation.boxes import Boxes
 from taskdock.testing.simulation.calls import Calls
 from taskdock.testing.simulation.code import TRUNK, TRUNK_HEAD, Clones, State, Tree
+from taskdock.testing.simulation.gits import Gits
+from taskdock.testing.simulation.moves import Moves
 
 
 @mutable(eq=False)
@@ -66,7 +68,8 @@ class SimulatedCarrier:
     """Implements `Carrier` on simulated checkouts."""
 
     boxes: Boxes
-    clones: Clones
+    moves: Moves
+    gits: Gits
     calls: Calls
 
     async def carry_in(self, access: SandboxAccess, body: CreateSandbox) -> None:
@@ -74,7 +77,8 @@ class SimulatedCarrier:
         del access
         ref = ref_of(body.sandbox)
         start = await self.calls.make(
-            "clones.checkout", lambda: self.clones.start_of(body.repo_id, body.sandbox.task_id, body.base)
+            "clones.checkout",
+            lambda: self.moves.clones.start_of(body.repo_id, body.sandbox.task_id, body.base),
         )
 
         def fill() -> None:
@@ -87,7 +91,7 @@ class SimulatedCarrier:
     async def carry_out(self, access: SandboxAccess, body: CollectWork) -> WorkCollected:
         """Bundle how the checkout stands, and take it in."""
         del access
-        ref, task_id = ref_of(body.sandbox), body.sandbox.task_id
+        ref = ref_of(body.sandbox)
 
         def bundle() -> State:
             tree = self.boxes.running(ref).tree
@@ -96,12 +100,20 @@ class SimulatedCarrier:
             return tree.state
 
         state = await self.calls.make("access.get_file", bundle)
-        kept = await self.calls.make(
-            "clones.take_in", lambda: self.clones.take_in(body.repo_id, task_id, body.branch, state)
-        )
-        assert kept.newest is not None
-        head = None if kept.newest.head == TRUNK_HEAD else kept.newest.head
-        return WorkCollected(head, branch_moved=True, kept=len(state.uncommitted))
+        async with self.gits.hold(body.repo_id, self.calls):
+            followed = await self.calls.make("clones.take_in", lambda: self._take_in(body, state))
+        head = None if state.head == TRUNK_HEAD else state.head
+        return WorkCollected(head, branch_moved=followed, kept=len(state.uncommitted))
+
+    def _take_in(self, body: CollectWork, state: State) -> bool:
+        """Take it in at one instant; False when the branch stays where a job put it."""
+        clones, repo_id = self.moves.clones, body.repo_id
+        with self.gits.at_once(repo_id, "take_in"):
+            before = clones.branches.get(repo_id, {}).get(body.branch)
+            followed = clones.take_in(repo_id, body.sandbox.task_id, body.branch, state)
+        if clones.branches[repo_id].get(body.branch) != before:
+            self.moves.collected(repo_id, body.branch)
+        return followed
 
 
 @mutable(eq=False)

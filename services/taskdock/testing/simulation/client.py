@@ -7,6 +7,7 @@ Reads as: World.apply(act) -> `Client.give` -> Dock -> ledger.py.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from traceback import format_exception
 from typing import Any
 
@@ -14,10 +15,12 @@ import anyio
 from attrs import field, mutable
 
 from taskdock.core.errors import CommandRejected, StoreError
+from taskdock.core.job_record import JobKind
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from taskdock.services.dock import Dock, TaskView
 from taskdock.testing.simulation.calls import REQUEST, Died
+from taskdock.testing.simulation.code import OTHERS
 from taskdock.testing.simulation.gateway import MODELS
 from taskdock.testing.simulation.ledger import Ledger, Sent
 from taskdock.testing.simulation.nature import PROFILES, Nature
@@ -28,12 +31,15 @@ COMMANDS: dict[str, int] = {
     "cancel_turn": 6, "answer_permission": 10, "set_model": 6, "rename_task": 1, "rename_tab": 1, "mark_read": 1,
     "set_draft": 1, "close_tab": 5, "stop_task": 6, "resume_task": 6, "archive_task": 6, "unarchive_task": 8,
     "retry_task": 12, "retry_tab": 16, "kill_task": 2, "set_branch": 3, "add_repo": 1, "retry_repo": 8,
+    "request_job": 6, "undo_job": 3, "cancel_job": 3,
 }  # fmt: skip
 _MISFIT_EVERY = 8
 """One of so many commands goes to whom it may not fit."""
 TASKS_MAX = 4
 TABS_MAX = 4
 TRIES_MAX = 5
+JOBS_NEWEST = 4
+"""Of so many jobs one is undone or ended: what is old has nothing left to show."""
 READER = "ada"
 REMOTES = (
     "https://git.example.org/acme/api",
@@ -41,6 +47,9 @@ REMOTES = (
     "https://git.example.org/missing/repo",
 )
 BRANCHES = (None, None, None, None, "own/first", "own/second", "main")
+_AGAIN_EVERY = 8
+"""One of so many requests for a job is an earlier one that is sent once more."""
+ASKED_KINDS = tuple(kind for kind in JobKind if kind is not JobKind.UNDO)
 
 
 @mutable(eq=False)
@@ -50,6 +59,8 @@ class Client:
     nature: Nature
     dock: Callable[[], Awaitable[Dock]]
     ledger: Ledger = field(factory=Ledger)
+    _asked: tuple[str, str, Callable[[Dock, str | None], Awaitable[Any]]] | None = None
+    """The newest request for a job that had a key."""
 
     async def give(self, act: Act) -> None:
         """Give the command of an act to whom it fits, or, now and then, to whom it does not."""
@@ -88,7 +99,15 @@ class Client:
 
     async def _ask(self, name: str, act: Act, call: Callable[[Dock, str | None], Awaitable[Any]]) -> Any:  # noqa: ANN401 - receipts of several kinds
         """Ask, and ask again with the same key when the answer is lost; None when it was refused, or not answered."""
-        key = self.nature.new_id("key") if act.how % 4 else None
+        return await self._send(name, self._key(act), call)
+
+    def _key(self, act: Act) -> str | None:
+        """A new key; now and then a client gives none."""
+        return self.nature.new_id("key") if act.how % 4 else None
+
+    async def _send(
+        self, name: str, key: str | None, call: Callable[[Dock, str | None], Awaitable[Any]]
+    ) -> Any:  # noqa: ANN401 - receipts of several kinds
         for _ in range(TRIES_MAX):
             dock = await self.dock()
             try:
@@ -199,6 +218,75 @@ class Client:
         remote = REMOTES[-1 if act.how % 2 else act.tab % len(REMOTES)]
         await self._ask("retry_repo", act, lambda dock, key: dock.retry_repo(remote, key=key))
 
+    # Jobs
+
+    async def request_job(self, act: Act) -> None:
+        """Ask for a job of a repo, about a branch that is there, most of the time; or send what was asked once more."""
+        if act.how % _AGAIN_EVERY == _AGAIN_EVERY - 1 and self._asked is not None:
+            await self._ask_job(*self._asked)
+            return
+        kind = ASKED_KINDS[act.task % len(ASKED_KINDS)]
+        names = [name for name in BRANCHES[:-2] if name is not None]
+        names += [view.task.branch for view in await self._views() if view.task.branch is not None]
+        names += OTHERS
+        branch = (
+            None if kind in (JobKind.SYNC_REPO, JobKind.RESTACK_REPO) else names[-1 - act.tab % len(names)]
+        )
+        parent = "main" if kind is JobKind.REPARENT_BRANCH else None
+        remote = REMOTES[0 if act.how % _MISFIT_EVERY else act.tab % len(REMOTES)]
+        await self._job_asked(
+            "request_job",
+            act,
+            lambda dock, by, key: dock.request_job(
+                remote, kind, branch=branch, parent=parent, push=act.how % 5 == 0, requested_by=by, key=key
+            ),
+        )
+
+    async def undo_job(self, act: Act) -> None:
+        """Put back what one moved."""
+        job_id = self._job(act)
+        if job_id is not None:
+            await self._job_asked(
+                "undo_job",
+                act,
+                lambda dock, by, key: dock.undo_job(job_id, push=act.how % 3 == 0, requested_by=by, key=key),
+            )
+
+    async def cancel_job(self, act: Act) -> None:
+        """End one."""
+        job_id = self._job(act)
+        if job_id is None:
+            return
+        receipt = await self._ask("cancel_job", act, lambda dock, key: dock.cancel_job(job_id, key=key))
+        if receipt is not None:
+            self.ledger.cancelled_jobs.add(receipt.job_id)
+
+    async def _job_asked(
+        self, name: str, act: Act, call: Callable[[Dock, str, str | None], Awaitable[Any]]
+    ) -> None:
+        """Ask for a job; `requested_by` names the request, however often it is sent."""
+        key, by = self._key(act), self.nature.new_id("request")
+        ask = partial(_with_request, call, by)
+        if key is not None:
+            self._asked = (name, key, ask)
+        await self._ask_job(name, key, ask)
+
+    async def _ask_job(
+        self, name: str, key: str | None, call: Callable[[Dock, str | None], Awaitable[Any]]
+    ) -> None:
+        receipt = await self._send(name, key, call)
+        if receipt is not None and receipt.job_id not in self.ledger.jobs:
+            self.ledger.jobs.append(receipt.job_id)
+
+    def _job(self, act: Act) -> str | None:
+        """One of the newest jobs that were accepted."""
+        jobs = self.ledger.jobs[-JOBS_NEWEST:]
+        return jobs[-1 - act.tab % len(jobs)] if jobs else None
+
+    async def _views(self) -> list[TaskView]:
+        dock = await self.dock()
+        return [await dock.task(task_id) for task_id in self.ledger.tasks]
+
     # Tabs
 
     async def open_tab(self, act: Act) -> None:
@@ -228,6 +316,7 @@ class Client:
         force = act.how % 2 == 0
 
         def close(dock: Dock, tab: Tab, key: str | None) -> Awaitable[Any]:
+            self.ledger.closed.add(tab.id)
             if force:
                 self.ledger.given_up.add(tab.id)
             return dock.close_tab(tab.id, force=force, key=key)
@@ -341,6 +430,13 @@ class Client:
 
     def _sent(self, message_id: str, task_id: str, tab_id: str, text: str) -> None:
         self.ledger.messages[message_id] = Sent(message_id, task_id, tab_id, text)
+
+
+def _with_request(
+    call: Callable[[Dock, str, str | None], Awaitable[Any]], by: str, dock: Dock, key: str | None
+) -> Awaitable[Any]:
+    """The call with the name of its request."""
+    return call(dock, by, key)
 
 
 def _actions(view: TaskView, *, of_tab: bool) -> set[str]:

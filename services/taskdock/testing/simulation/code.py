@@ -11,6 +11,8 @@ from taskdock.core.errors import Permanent
 
 TRUNK = "main"
 TRUNK_HEAD = "0" * 40
+OTHERS = ("side/low", "side/high")
+"""Branches of people, which no task has."""
 
 
 @frozen
@@ -50,6 +52,8 @@ class Kept:
     newest: State | None = None
     edits: frozenset[str] = frozenset()
     """Every edit that is under one of the task's own refs."""
+    followed: str | None = None
+    """Where its branch was put last."""
 
 
 @mutable(eq=False)
@@ -65,7 +69,7 @@ class Clones:
         """Make a clone, or find it; trunk's head."""
         if "missing" in remote:
             raise Permanent(f"There is no repository at {remote}.")
-        self.branches.setdefault(repo_id, {TRUNK: TRUNK_HEAD})
+        self.branches.setdefault(repo_id, {TRUNK: TRUNK_HEAD, **{name: f"{name}-1" for name in OTHERS}})
         return TRUNK_HEAD
 
     def start_of(self, repo_id: str, task_id: str, base: str) -> State:
@@ -76,11 +80,19 @@ class Clones:
         kept = self.kept.setdefault(task_id, Kept())
         return kept.newest or State(heads[base])
 
-    def take_in(self, repo_id: str, task_id: str, branch: str, state: State) -> Kept:
-        """Keep how a checkout stands; what was kept before stays, too."""
+    def take_in(self, repo_id: str, task_id: str, branch: str, state: State) -> bool:
+        """Keep how a checkout stands; what was kept before stays, too. Whether the branch followed.
+
+        It does not when somebody else moved it since.
+        """
         kept = self.kept.setdefault(task_id, Kept())
+        ours = (None, kept.followed, kept.newest and kept.newest.head, state.head)
         kept.newest = state
         kept.edits |= state.edits
-        if state.head != TRUNK_HEAD:
-            self.branches.setdefault(repo_id, {})[branch] = state.head
-        return kept
+        heads = self.branches.setdefault(repo_id, {})
+        if state.head == TRUNK_HEAD:
+            return True
+        if heads.get(branch) not in ours:
+            return False
+        heads[branch] = kept.followed = state.head
+        return True

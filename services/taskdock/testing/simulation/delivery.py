@@ -8,9 +8,11 @@ Reads as: World -> this -> agents' logs, the client's ledger, the stored message
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from taskdock.core.change import Change
 from taskdock.core.history import HistoryKind
 from taskdock.core.intents import SendPrompt
 from taskdock.core.message import DELIVERED, DELIVERY_UNKNOWN, FAILED, QUEUED, WITHDRAWN, Message
+from taskdock.core.tab import CLOSING, Tab
 from taskdock.ports.store import Commit
 from taskdock.testing.simulation.invariant import Invariant
 
@@ -29,10 +31,13 @@ class OnceDelivered(Invariant):
         """Messages whose prompt may have been sent, in a turn that goes on."""
         self._ended: dict[str, int] = {}
         """Messages whose turn is told to be over, and since which moment."""
+        self._closed_with: set[str] = set()
+        """Messages whose turn ran when their tab was closed: who closes a tab ends its turn."""
 
     def on_commit(self, commit: Commit) -> None:
         """What nobody began to send cannot have been delivered in doubt."""
         for change in commit.changes:
+            self._note_closed(change)
             for intent_id in change.marked_started:
                 lying = self.data.outbox.get(intent_id)
                 if lying is not None and isinstance(lying.intent.body, SendPrompt):
@@ -43,6 +48,11 @@ class OnceDelivered(Invariant):
             for event in change.history:
                 if event.kind is HistoryKind.TURN_ENDED:
                     self._end(str(event.data["message"]))
+
+    def _note_closed(self, change: Change) -> None:
+        for tab in (one for one in change.records if isinstance(one, Tab) and one.at == CLOSING):
+            if tab.turn.message_id in self._started:
+                self._closed_with.add(tab.turn.message_id)
 
     def _end(self, message_id: str) -> None:
         """Its turn is over: if it is not final now, it was not sent."""
@@ -86,7 +96,8 @@ class OnceDelivered(Invariant):
     def _may_be_withdrawn(self, message: Message) -> bool:
         task, ledger = self.task(message.task_id), self.world.client.ledger
         is_ending = task is not None and task.is_ending
-        return is_ending or not ledger.given_up.isdisjoint((message.id, message.tab_id))
+        is_closed_with = message.id in self._closed_with and message.tab_id in ledger.closed
+        return is_ending or is_closed_with or not ledger.given_up.isdisjoint((message.id, message.tab_id))
 
     def _compare_sent(self, messages: dict[str, Message]) -> None:
         for sent in self.world.client.ledger.messages.values():

@@ -27,6 +27,7 @@ from taskdock.testing.simulation.boxes import Box
 from taskdock.testing.simulation.delivery import OnceDelivered
 from taskdock.testing.simulation.feed import FeedReplays
 from taskdock.testing.simulation.invariant import Invariant
+from taskdock.testing.simulation.jobs import JobsRest, JobsStayEnded, JobsTellWhatMoved, OneJob
 
 if TYPE_CHECKING:
     from taskdock.testing.simulation.world import World
@@ -95,7 +96,7 @@ class OneSandbox(Invariant):
 
 
 class OneSession(Invariant):
-    """At most one session of a tab, one turn at a time; none of a closed tab at rest."""
+    """At most one session of a tab, one turn at a time; none of a closed tab at rest, unless its task's kill has failed."""
 
     number = 2
 
@@ -132,10 +133,15 @@ class OneSession(Invariant):
         }
         for tab in self.all(Tab):
             agent = running.get(tab.id)
-            if tab.at == CLOSED and agent is not None:
+            if tab.at == CLOSED and agent is not None and not self._ends_with_its_sandbox(tab):
                 self.broken(f"{tab.id} is closed and has the session {agent.session_id}")
             if tab.at == "ready" and (agent is None or agent.session_id != tab.session_id):
                 self.broken(f"{tab.id} is ready and its session {tab.session_id} is not there")
+
+    def _ends_with_its_sandbox(self, tab: Tab) -> bool:
+        """A kill closes tabs and leaves their sessions to the end of the sandbox; where that failed, a retry has to come to it."""
+        task = self.task(tab.task_id)
+        return task is not None and task.is_ending and task.failure is not None
 
 
 class FinalStays(Invariant):
@@ -351,5 +357,9 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     OneHolder,
     WorkKept,
     Rests,
+    OneJob,
+    JobsStayEnded,
+    JobsTellWhatMoved,
+    JobsRest,
 )
 """Those that are classes here; the eighth (no call outside on the request path) is in calls.py, where each call is made."""

@@ -28,11 +28,17 @@ class Ledger:
     tasks: list[str] = field(factory=list)
     """In the order of making; those whose answer was lost are found and added when everything rests."""
     messages: dict[str, Sent] = field(factory=dict)
+    jobs: list[str] = field(factory=list)
+    """In the order of asking; a job that was joined stands here once."""
+    cancelled_jobs: set[str] = field(factory=set)
+    """Those whose end was asked for, and accepted."""
     killed: set[str] = field(factory=set)
     lifted: dict[str, int] = field(factory=dict)
     """By tab: the last moment at which somebody may have asked its queue to go on."""
     given_up: set[str] = field(factory=set)
     """Messages that were asked to be withdrawn, and tabs that were asked to close with what they had queued."""
+    closed: set[str] = field(factory=set)
+    """Tabs that were asked to close, by force or not."""
     unanswered: int = 0
     """How many requests ended without an answer, and were not sent again."""
     rejected: dict[str, int] = field(factory=dict)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MISCHIEF: dict[str, int] = {
     "kill": 14, "drain": 4, "fail": 40, "fail_store": 8, "lose": 4, "break_box": 3, "halt": 3, "crash_agent": 6,
-    "end_server": 4, "cut": 4, "come_late": 6, "lie": 6, "jump": 3, "second": 2, "echo": 8,
+    "end_server": 4, "cut": 4, "come_late": 6, "lie": 6, "jump": 3, "second": 2, "echo": 8, "fail_job": 8,
 }  # fmt: skip
 CALLS = (
     "provider.ensure", "provider.start", "provider.stop", "provider.observe", "provider.destroy", "provider.list_owned",
@@ -31,6 +31,10 @@ CALLS = (
     "gateway.prompt", "gateway.prompt", "gateway.prompt", "gateway.delivery", "gateway.cancel",
     "gateway.answer_permission", "gateway.close", "clones.clone", "clones.branch_heads", "clones.checkout",
     "clones.take_in", "namer.simulated",
+)  # fmt: skip
+JOB_CALLS = (
+    "stack.preflight", "stack.snapshot", "stack.pre_sync", "stack.act", "stack.act", "stack.post_sync", "stack.end",
+    "stack.settle",
 )  # fmt: skip
 STORE_CALLS = ("store.commit", "store.append", "queue.claim", "queue.release", "queue.ended")
 KINDS = (
@@ -66,6 +70,13 @@ class Mischief:
     async def _fail(self, act: Act) -> None:
         """Some of the next calls of one kind go wrong."""
         name = CALLS[(act.task * 64 + act.tab) % len(CALLS)]
+        kind, count = KINDS[act.how % len(KINDS)], 1 + act.tab % 3
+        self.world.outside.faults.plan(name, kind, count)
+        self._tell(f"the next {count} calls of {name} will be {kind.value}")
+
+    async def _fail_job(self, act: Act) -> None:
+        """Some of the next calls of a job go wrong."""
+        name = JOB_CALLS[act.task % len(JOB_CALLS)]
         kind, count = KINDS[act.how % len(KINDS)], 1 + act.tab % 3
         self.world.outside.faults.plan(name, kind, count)
         self._tell(f"the next {count} calls of {name} will be {kind.value}")

@@ -11,7 +11,7 @@ from contextvars import Context
 from pathlib import Path
 
 import anyio
-from attrs import field, mutable
+from attrs import Factory, field, mutable
 
 from taskdock.core.errors import Unreachable
 from taskdock.core.inputs import Delivered, Input, OutcomeReported, Started
@@ -35,8 +35,11 @@ from taskdock.testing.simulation.carrier import SimulatedCarrier, SimulatedClone
 from taskdock.testing.simulation.code import Clones
 from taskdock.testing.simulation.faults import Faults
 from taskdock.testing.simulation.gateway import SimulatedGateway
+from taskdock.testing.simulation.gits import Gits
+from taskdock.testing.simulation.moves import Moves
 from taskdock.testing.simulation.nature import PROFILES, Nature
 from taskdock.testing.simulation.provider import Lies, SimulatedAccess, SimulatedProvider
+from taskdock.testing.simulation.stack import SimulatedStack
 from taskdock.testing.simulation.store import SimulatedStore, Watcher
 
 OWNER = "simulation"
@@ -71,6 +74,8 @@ class Outside:
     boxes: Boxes
     clones: Clones
     data: MemoryData
+    gits: Gits = Factory(lambda self: Gits(self.nature), takes_self=True)
+    moves: Moves = Factory(lambda self: Moves(self.nature, self.clones), takes_self=True)
     faults: Faults = field(factory=Faults)
     lies: Lies = field(factory=Lies)
     figures: Figures = field(factory=Figures)
@@ -242,7 +247,7 @@ class Process:
             stepper=stepper,
             reads=store,
             clock=clock,
-            offer=Offer(tuple(profile.id for profile in PROFILES), AGENTS),
+            offer=Offer(tuple(profile.id for profile in PROFILES), AGENTS, stack_tool=True),
             owner=OWNER,
             store=store,
             hub=hub,
@@ -284,5 +289,6 @@ class Process:
             reads=store,
             clock=outside.nature,
             links=Links(stepper, store, store, outside.nature, sites, gateway),
-            carrier=SimulatedCarrier(outside.boxes, outside.clones, calls),
+            carrier=SimulatedCarrier(outside.boxes, outside.moves, outside.gits, calls),
+            stack=SimulatedStack(outside.gits, outside.moves, calls),
         )

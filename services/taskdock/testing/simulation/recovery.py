@@ -1,4 +1,4 @@
-"""Recovery: once nothing goes wrong any more, everything that can be asked of a task works, up to its end.
+"""Recovery: once nothing goes wrong any more, everything that can be asked of a task or a repo works, up to its end.
 
 Owns: `Recovery`, the tenth invariant.
 Never: a fault; a failure that only a change by somebody mends is the one that may stay.
@@ -15,6 +15,9 @@ from attrs import frozen
 from taskdock.core import task_record as at
 from taskdock.core.errors import BranchTaken, CommandRejected
 from taskdock.core.inputs import FailureClass
+from taskdock.core.job import COMPLETED
+from taskdock.core.job_record import JobKind
+from taskdock.core.repo import READY, Repo
 from taskdock.core.task import Task
 from taskdock.services.dock import Dock
 from taskdock.testing.simulation.calls import REQUEST
@@ -37,7 +40,8 @@ class Recovery:
     world: "World"
 
     async def ask(self) -> None:
-        """Retry, stop, resume, archive, unarchive, kill; each has to come to its end."""
+        """Retry, stop, resume, archive, unarchive, kill, and a job of each repo; each has to come to its end."""
+        await self._sync_repos()
         for task in self._tasks():
             if task.at == at.KILLED:
                 continue
@@ -58,6 +62,20 @@ class Recovery:
         if self.world.outside.boxes.by_ref:
             left = [ref.name for ref in self.world.outside.boxes.by_ref]
             self.world.outside.nature.broken(1, f"every task is killed, and there is {left}")
+
+    async def _sync_repos(self) -> None:
+        for repo in [record for record, _ in self.world.outside.data.of(Repo)]:
+            if repo.at == READY:
+                await self._sync(repo)
+
+    async def _sync(self, repo: Repo) -> None:
+        """A job that nothing is in the way of is done."""
+        dock, nature = await self.world.dock(), self.world.outside.nature
+        receipt = await dock.request_job(repo.id, JobKind.SYNC_REPO, workspace=repo.workspace)
+        await self.world.rest()
+        job = self.world.outside.data.rows["job"][receipt.job_id].record
+        if job.at != COMPLETED:
+            nature.broken(10, f"{job.id} of {repo.id} syncs, and ends as {job.at}: {job.failure}")
 
     async def _must(self, task_id: str, name: str, call: Call, state: str | None) -> None:
         """Ask, wait, and compare with where it has to lead; None: anywhere but to an error.

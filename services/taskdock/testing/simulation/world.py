@@ -8,7 +8,7 @@ Reads as: a driver (seeds.py, replay, rules of hypothesis) -> this -> client.py,
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import evolve, field, mutable
 
@@ -26,9 +26,7 @@ from taskdock.testing.simulation.nature import NUMBERS, Nature
 from taskdock.testing.simulation.process import OWNER, Outside, Process
 from taskdock.testing.simulation.recovery import Recovery
 from taskdock.testing.simulation.script import Act, Script
-from taskdock.testing.virtual_time import VirtualLoop
-
-T = TypeVar("T")
+from taskdock.testing.virtual_time import TimeStands, VirtualLoop
 
 ACTS: dict[str, int] = COMMANDS | MISCHIEF
 """Every act, and how often it is chosen."""
@@ -39,6 +37,8 @@ CALM = "-- nothing goes wrong any more"
 """What the timeline says once every act is done, and the world settles."""
 TURN_SECONDS_MAX = 1800.0
 SETTLE_SECONDS_MAX = 6 * 3600.0
+TURNS_MAX = 10_000
+"""So often the event loop goes round at one instant before a world counts as one that goes on for ever."""
 CALM_SECONDS = 180.0
 """So long after the last fault every link is made anew, and has told what it has to tell."""
 _CLOSING_SECONDS = 0.001
@@ -64,7 +64,7 @@ class World:
     numbers: frozenset[int] = NUMBERS
     """Which invariants count, also those that are no class of `invariants`."""
     own_acts: OwnActs = field(default=NO_ACTS, kw_only=True)
-    loop: VirtualLoop = field(factory=VirtualLoop, init=False)
+    loop: VirtualLoop = field(factory=lambda: VirtualLoop(TURNS_MAX), init=False)
     outside: Outside = field(init=False)
     client: Client = field(init=False)
     processes: list[Process] = field(factory=list, init=False)
@@ -129,8 +129,11 @@ class World:
         finally:
             self.loop.close()
 
-    def _await(self, what: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(what)
+    def _await(self, what: Coroutine[Any, Any, None]) -> None:
+        try:
+            self.loop.run_until_complete(what)
+        except TimeStands as error:
+            self.outside.nature.broken(9, f"nothing rests: {error}")
 
     # Processes
 

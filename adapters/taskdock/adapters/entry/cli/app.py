@@ -20,10 +20,11 @@ from taskdock.core.errors import StoreError, TaskdockError
 
 NOUNS = {
     "demo": "Make a repo, drive one task to its commit, and show every step.",
-    "repo": "Repos: add, list, show, retry.",
+    "repo": "Repos: add, list, show, retry, branches, sync, restack, restack-subtree, rebase, reparent, register.",
     "task": "Tasks: create, list, show, watch, send, stop, resume, archive, unarchive, retry, kill, rename, set-branch, allow, reject.",
     "tab": "Tabs of a task: open, list, close, retry, rename, model, read, draft, resume-queue, cancel-turn.",
     "message": "Messages: list, edit, withdraw.",
+    "job": "Jobs of a repo: list, show, watch, cancel, undo.",
     "transcript": "Print what was said in a tab.",
     "history": "Print what happened.",
     "doctor": "Check what this installation needs, and say how to mend it.",
@@ -53,7 +54,7 @@ def build_cli(open_dock: Opener, **brought: Any) -> click.Group:
 def _load(noun: str) -> click.Command:
     """Import one noun; written out, so that the import contracts see each."""
     match noun:
-        case "task" | "tab" | "message" | "repo":
+        case "task" | "tab" | "message" | "job" | "repo":
             return _load_record(noun)
         case "demo":
             from taskdock.adapters.entry.cli.demo import command as demo
@@ -86,6 +87,10 @@ def _load_record(noun: str) -> click.Command:
             from taskdock.adapters.entry.cli.message import command as message
 
             return message
+        case "job":
+            from taskdock.adapters.entry.cli.job import command as job
+
+            return job
         case _:
             from taskdock.adapters.entry.cli.repo import command as repo
 

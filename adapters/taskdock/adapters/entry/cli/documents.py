@@ -4,37 +4,45 @@ Owns: every key that `--json` prints; a key is added, never renamed or removed.
 Never: a prompt; texts of messages are in the transcript alone.
 Reads as: a command -> a document -> output.py.
 
-    task    id workspace repo_id provider agent model permission_mode title branch base status activity step failure head
-            moved sandbox generation created_at updated_at; shown alone also: version waits_for available_actions tabs
+    task    id workspace repo_id provider agent model permission_mode title branch base on_branch status activity step failure head
+            moved moved_to moved_by sandbox generation created_at updated_at; shown alone also: version waits_for available_actions tabs
             queued held permissions
     tab     id task_id number name agent model status turn message_id held last_end last_end_detail turns_ended session_id
             sandbox failure opened_at updated_at closed_at; shown alone also: available_actions
     permission id tab_id title options (id name kind) status asked_at option_id
     message id task_id tab_id number status reason created_at updated_at
     repo    id workspace name remote trunk head status step failure created_at updated_at
-    step    name attempt started_at retry_at waits_for progress last_progress_at
+    job     id repo_id workspace number kind branch parent push undo_of requested_by waiting status step cancel_asked result (outcome
+            changed conflicts blocked skipped pushed) error (kind reason hint log_tail) created_at updated_at started_at finished_at
+    branches repo_id trunk trunk_head read_at branches jobs
+    step    name attempt started_at retry_at waits_for job_id progress last_progress_at
     failure step class reason attempts retry log_tail
     event   number boundary kind at tab_id data
     item    tab_id position source kind at body
-    receipt the fields of TaskReceipt, TabReceipt or RepoReceipt; of a detached command also `scheduled`: whether a
+    receipt the fields of TaskReceipt, TabReceipt, RepoReceipt or JobReceipt; of a detached command also `scheduled`: whether a
             process carries it out now (null: not known)
 
-Times are ISO 8601 in UTC. What is not there is null. Lists are `{"tasks": [...]}`, `{"tabs": ...}`, `{"repos": ...}`,
+Times are ISO 8601 in UTC. What is not there is null. Lists are `{"tasks": [...]}`, `{"tabs": ...}`, `{"repos": ...}`, `{"jobs": ...}`,
 `{"messages": ...}`, `{"events": ...}`, `{"items": ...}`, `{"checks": ...}`, `{"sandboxes": ...}`. A watched or followed line has `position` and `type` (task, tab,
-message, repo, history, transcript, snapshot, reset, rest), and under the name of its type what it is about.
+message, repo, job, branches, history, transcript, snapshot, reset, rest), and under the name of its type what it is about.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import attrs
+
+from taskdock.core.branches import Branches
+from taskdock.core.job import Job
+from taskdock.core.job_record import JobResult
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.step import Failure, Step
 from taskdock.core.tab import Permission, Tab
 from taskdock.core.task import Task
 from taskdock.ports.store import Item, StoredEvent
-from taskdock.services.dock import TaskView
+from taskdock.services.dock import BranchesView, TaskView
 
 Document = dict[str, Any]
 
@@ -43,12 +51,12 @@ def task_document(task: Task) -> Document:
     """A task as a list shows it."""
     return {
         **_fields(task, "id", "workspace", "repo_id", "provider", "agent", "model", "permission_mode"),
-        **_fields(task, "title", "branch", "base"),
+        **_fields(task, "title", "branch", "base", "on_branch"),
         "status": task.status.value,
         "activity": task.activity.value,
         "step": _step(task.step),
         "failure": _failure(task.failure),
-        **_fields(task, "head", "moved"),
+        **_fields(task, "head", "moved", "moved_to", "moved_by"),
         "sandbox": task.sandbox.name if task.box_ordered else None,
         "generation": task.generation,
         **_times(task, "created_at", "updated_at"),
@@ -121,6 +129,46 @@ def repo_document(repo: Repo) -> Document:
     }
 
 
+def job_document(job: Job) -> Document:
+    """A job of a repo."""
+    result, failure = job.result, job.failure
+    return {
+        **_fields(job, "id", "repo_id", "workspace", "number"),
+        "kind": job.kind.value,
+        **_fields(job, "branch", "parent", "push", "undo_of", "requested_by"),
+        "waiting": [waiting.task_id for waiting in job.waiting],
+        "status": job.status.value,
+        "step": _step(job.step),
+        "cancel_asked": job.cancel_asked,
+        "result": None if result is None else _result(result),
+        "error": None
+        if failure is None
+        else {"kind": failure.kind.value, **_fields(failure, "reason", "hint", "log_tail")},
+        **_times(job, "created_at", "updated_at", "started_at", "finished_at"),
+    }
+
+
+def _result(result: JobResult) -> Document:
+    return {
+        "outcome": "partial" if result.is_partial else "clean",
+        "changed": {branch: [moved.old, moved.new] for branch, moved in result.changed.items()},
+        "conflicts": {branch: list(files) for branch, files in result.conflicts.items()},
+        **{name: dict(getattr(result, name)) for name in ("blocked", "skipped", "pushed")},
+    }
+
+
+def branches_document(view: BranchesView) -> Document:
+    """A repo's branches as they were last seen, with the jobs that are queued or running."""
+    return {
+        "repo_id": view.repo.id,
+        "trunk": view.repo.trunk,
+        "trunk_head": view.seen.trunk_head,
+        **_times(view.seen, "read_at"),
+        "branches": [attrs.asdict(branch) for branch in view.seen.seen],
+        "jobs": [job_document(job) for job in view.jobs],
+    }
+
+
 def event_document(event: StoredEvent) -> Document:
     """A history event."""
     return {
@@ -150,6 +198,13 @@ def record_document(record: object) -> tuple[str, Document]:
         return "tab", tab_document(record)
     if isinstance(record, Message):
         return "message", message_document(record)
+    if isinstance(record, Job):
+        return "job", job_document(record)
+    if isinstance(record, Branches):
+        return "branches", {
+            "repo_id": record.id,
+            "branches": [attrs.asdict(branch) for branch in record.seen],
+        }
     assert isinstance(record, Repo)
     return "repo", repo_document(record)
 
@@ -158,7 +213,7 @@ def _step(step: Step | None) -> Document | None:
     if step is None:
         return None
     return {
-        **_fields(step, "name", "attempt", "waits_for", "progress"),
+        **_fields(step, "name", "attempt", "waits_for", "job_id", "progress"),
         **_times(step, "started_at", "retry_at", "last_progress_at"),
     }
 

@@ -20,7 +20,7 @@ from taskdock.core.history import HistoryKind
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
-from taskdock.core.task_record import WAIT_REPO, Task
+from taskdock.core.task_record import ATTACH, WAIT_REPO, Task
 from taskdock.ports.store import Item, Snapshot, StoredEvent, Versioned
 from taskdock.services.feed import Happened, RecordChanged, Reset, Seen
 
@@ -142,6 +142,7 @@ def _take_event(live: Live, stored: StoredEvent) -> Taken:
 
 
 _NOTED = {
+    HistoryKind.TASK_ATTACHED: ATTACH,
     HistoryKind.TASK_NAMED: "init_ensure_name",
     HistoryKind.SANDBOX_CREATED: "init_create_sandbox",
     HistoryKind.SANDBOX_ADOPTED: "init_create_sandbox",
@@ -226,6 +227,9 @@ def _with_note(rows: tuple[Row, ...], stored: StoredEvent) -> tuple[Row, ...]:
 
 def _working(rows: tuple[Row, ...], name: str, at: datetime) -> tuple[Row, ...]:
     """The named step begins: what was under way has ended, what comes after it waits (again)."""
+    if name == ATTACH:
+        # Only some tasks have it, and before all others.
+        return (_begun(Row(name), at), *(Row(step) for step in PROVISIONING))
     rows = _of_this_way(rows, name)
     known = [row.name for row in rows]
     if name not in known:

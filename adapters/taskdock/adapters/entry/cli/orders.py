@@ -26,9 +26,9 @@ from taskdock.adapters.entry.cli.runner import run
 from taskdock.adapters.entry.cli.views import Quiet, view_for
 from taskdock.core.errors import TaskdockError
 from taskdock.services.dock import Dock
-from taskdock.services.receipts import RepoReceipt, TabReceipt, TaskReceipt
+from taskdock.services.receipts import JobReceipt, RepoReceipt, TabReceipt, TaskReceipt
 
-Receipt = TaskReceipt | TabReceipt | RepoReceipt
+Receipt = TaskReceipt | TabReceipt | RepoReceipt | JobReceipt
 
 _NAME = "taskdock"
 
@@ -100,7 +100,7 @@ def watched_task(wanted: Wanted) -> Callable[[Dock, View], Awaitable[Rest]]:
 async def watch(dock: Dock, invocation: Invocation, given: Given) -> int:
     """Watch it to its end; TaskdockError with the reason when that was not good."""
     try:
-        rest = await given.watch(dock, _view(invocation))
+        rest = await given.watch(dock, view_of(invocation))
     except anyio.get_cancelled_exc_class():
         if not invocation.json:
             line = command_line(invocation, *given.again)
@@ -132,7 +132,8 @@ def _program() -> str:
     return _NAME
 
 
-def _view(invocation: Invocation) -> View:
+def view_of(invocation: Invocation) -> View:
+    """Where what is watched is shown: to people on the terminal, else beside the output."""
     if invocation.json:
         return Quiet()
     return view_for(sys.stdout if invocation.tells_people else sys.stderr)

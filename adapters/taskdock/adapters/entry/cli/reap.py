@@ -69,4 +69,6 @@ def _document(found: Found) -> dict[str, object]:
         "fate": found.fate.value,
         **attrs.asdict(found, filter=attrs.filters.include("reason", "task_id", "generation")),
         "created_at": at.isoformat() if at else None,
+        "takes": dict(found.takes),
+        "cost_hourly": found.cost_hourly,
     }

@@ -1,6 +1,6 @@
 """Repo: the commands about repos.
 
-Owns: `taskdock repo add|list|show|retry`.
+Owns: `taskdock repo add|list|show|retry`; those about branches stand in branch_actions.py.
 Never: git; the clone is made in the background, here or in the process that schedules.
 Reads as: app.py -> `command` -> orders.py or a read of the dock.
 """
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import click
 
 from taskdock.adapters.entry.cli import documents, orders, output, sayings
+from taskdock.adapters.entry.cli.branch_actions import COMMANDS
 from taskdock.adapters.entry.cli.cloning import follow_clone
 from taskdock.adapters.entry.cli.following import View
 from taskdock.adapters.entry.cli.invocation import Group, Invocation
@@ -99,6 +100,9 @@ def retry(context: click.Context, /, *, named: str, key: str | None, detach: boo
 
     carry_out(context, give, detach=detach)
 
+
+for _action in COMMANDS:
+    command.add_command(_action)
 
 Watch = Callable[[Dock, View], Awaitable[Rest]]
 

@@ -1,18 +1,17 @@
 """Runner: one command on an open dock, from the event loop's start to the drain at its end.
 
-Owns: `run`, the signals, and where logs go.
+Owns: `run` and the signals.
 Never: a second signal that waits; the first one drains, the next one ends the process at once.
 Reads as: a command -> `run(context, work)` -> the app's opener -> work(dock) -> exit code.
 """
 
-import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
@@ -21,6 +20,7 @@ from attrs import field, mutable
 
 from taskdock.adapters.entry.cli.exit_codes import ExitCode, exit_code_of
 from taskdock.adapters.entry.cli.invocation import Invocation, verbosity
+from taskdock.adapters.entry.cli.logs import innermost, log_to_stderr
 from taskdock.adapters.entry.cli.output import say_at_the_end
 from taskdock.core.errors import TaskdockError
 
@@ -51,7 +51,7 @@ def run(
     With `schedule` this process also runs the background work, unless another one does. An error of the work comes
     out after the dock was closed in order.
     """
-    _log_to_stderr(verbosity(context))
+    log_to_stderr(verbosity(context))
     invocation = Invocation.of(context)
     opened = invocation.installation.open_dock(invocation.home, schedule=schedule, read_only=read_only)
     others = frozenset(threading.enumerate())
@@ -101,7 +101,7 @@ class _Attendance:
                 self.failure = self.failure or error
             group.cancel_scope.cancel()
         if self.failure is not None:
-            raise _innermost(self.failure)
+            raise innermost(self.failure)
         if self.scope.cancelled_caught and self.ended_by is not None:
             told = self.code_after_signal()
             return 128 + self.ended_by if told is None else told
@@ -133,39 +133,3 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
     if sys.stdout.isatty():
         os.write(1, _SHOW_CURSOR)
     os._exit(128 + number)
-
-
-def _innermost(error: Exception) -> Exception:
-    """The one error of a group of one: what a task group wrapped, a person need not unwrap."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
-
-
-class _ToStderr(logging.Handler):
-    """Looks stderr up for each record, since the live view puts itself in between while it is up."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        click.echo(self.format(record), err=True)
-
-
-class _OneLine(logging.Formatter):
-    """A record in one line: a traceback is for those who asked to be told more."""
-
-    def formatException(self, ei: _ErrorInfo) -> str:  # noqa: N802 - logging's own name
-        """The error's last line."""
-        return f"{type(ei[1]).__name__}: {ei[1]}"
-
-
-def _log_to_stderr(verbose: int) -> None:
-    """Errors and warnings always, in one line each; -v adds what happens and tracebacks, -vv everything."""
-    kind = logging.Formatter if verbose else _OneLine
-    handler = _ToStderr()
-    handler.setFormatter(kind("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("taskdock")
-    logger.handlers = [one for one in logger.handlers if not isinstance(one, _ToStderr)] + [handler]
-    logger.setLevel([logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)])

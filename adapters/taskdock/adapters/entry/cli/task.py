@@ -41,6 +41,9 @@ command = Group("task", help="Tasks: each has a branch, a sandbox and tabs.")
 @click.option("--title", metavar="TEXT", help="Else made from the prompt.")
 @click.option("--branch", metavar="NAME", help="Name of the new branch; else made from the prompt.")
 @click.option("--base", metavar="BRANCH", help="Branch or commit it starts from; else the trunk.")
+@click.option(
+    "--on-branch", metavar="NAME", help="Work on this branch, which is there already, instead of a new one."
+)
 @click.option("--provider", metavar="NAME", help="Where its sandbox is made.")
 @click.option("--agent", metavar="NAME", help="Who works in it.")
 @orders.model

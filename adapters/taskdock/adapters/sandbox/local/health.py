@@ -20,6 +20,7 @@ from attrs import frozen
 
 from taskdock.adapters.sandbox.local.process_table import Address, ProcessKey, ProcessTable
 from taskdock.adapters.sandbox.local.records import ServiceRecord
+from taskdock.adapters.unix_socket import UnixTransport
 from taskdock.ports.sandbox import ServiceSpec
 
 _PAUSE_SECONDS_MIN = 0.01
@@ -73,7 +74,7 @@ async def await_health(
 
 
 def _client(bridge: Path | None, headers: Mapping[str, str]) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(verify=_NO_TLS, uds=None if bridge is None else str(bridge))
+    transport = httpx.AsyncHTTPTransport(verify=_NO_TLS) if bridge is None else UnixTransport(bridge)
     return httpx.AsyncClient(transport=transport, trust_env=False, headers=headers)
 
 

@@ -5,7 +5,7 @@ Never: a change to a step that was released; a new step is added below, and old 
 Reads as: schema.py (a store that is behind) -> `apply` -> sqlite-utils' Migrations.
 
 Ids that sort by time keep the inserts at the end of every index. Partial indexes hold only what is under way, so what is
-finished costs nothing: `message_open`, `tab_ready`, and those of `intent`.
+finished costs nothing: `message_open`, `tab_ready`, `job_open`, and those of `intent`.
 """
 
 import secrets
@@ -34,6 +34,12 @@ def first_tables(db: Database) -> None:
 def readers_and_turns(db: Database) -> None:
     """Markers and drafts of readers, the workspace in the index of claims, and how far the feed had got when."""
     _run(db, _READERS_AND_TURNS)
+
+
+@STEPS()
+def jobs_and_branches(db: Database) -> None:
+    """Jobs of repos, and how their branches stood when they were last looked at."""
+    _run(db, _JOBS_AND_BRANCHES)
 
 
 def _run(db: Database, statements: str) -> None:
@@ -132,4 +138,15 @@ CREATE INDEX intent_of_workspace ON intent (workspace);
 
 CREATE TABLE feed_at (at INTEGER PRIMARY KEY, position INTEGER NOT NULL) STRICT;
 CREATE INDEX key_age ON idempotency_key (created_at);
+"""
+
+_JOBS_AND_BRANCHES = """
+CREATE TABLE job (
+    id TEXT PRIMARY KEY NOT NULL, repo_id TEXT NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL,
+    version INTEGER NOT NULL, body TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX job_of_repo ON job (repo_id, number);
+CREATE INDEX job_open ON job (repo_id) WHERE at IN ('queued', 'running');
+
+CREATE TABLE branches (id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT
 """

@@ -5,6 +5,7 @@ Never: a write, and no waiting for one.
 Reads as: services/reads.py -> these -> readers.py -> rows -> documents.py -> core.codec.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,12 +17,14 @@ from taskdock.adapters.store.sqlite.database import Database
 from taskdock.adapters.store.sqlite.documents import decode
 from taskdock.adapters.store.sqlite.marks import draft_text, mark, turns_read, turns_read_of
 from taskdock.adapters.store.sqlite.readers import rows
-from taskdock.adapters.store.sqlite.records import KINDS
+from taskdock.adapters.store.sqlite.records import KINDS, Documented
 from taskdock.adapters.store.sqlite.rows import read_json, to_time
-from taskdock.adapters.store.sqlite.slices import OPEN_MESSAGES
+from taskdock.adapters.store.sqlite.slices import OPEN_JOBS, OPEN_MESSAGES
 from taskdock.adapters.store.sqlite.transcripts import last_event, read_items
+from taskdock.core.branches import Branches
 from taskdock.core.errors import PositionLost, SchemaMismatch
 from taskdock.core.history import HistoryEvent, HistoryKind
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
@@ -37,6 +40,13 @@ _TASKS_BEFORE = (
 )
 _REPOS = "SELECT body, version FROM repo WHERE workspace = ? ORDER BY name, created_at, id"
 _REPO_NAMED = "SELECT body FROM repo WHERE workspace = ? AND name = ? ORDER BY created_at, id LIMIT 1"
+_JOBS = "SELECT body, version FROM job WHERE repo_id = ? ORDER BY number DESC LIMIT ?"
+_JOBS_BEFORE = "SELECT body, version FROM job WHERE repo_id = ? AND number < ? ORDER BY number DESC LIMIT ?"
+_REPO_OF = "SELECT repo_id FROM job WHERE id = ?"
+_HOLDERS = """
+SELECT branch, task_id FROM branch_hold WHERE repo_id = ? AND branch IN (SELECT value FROM json_each(?))"""
+_BRANCHES = "SELECT body, version FROM branches WHERE id = ?"
+_OPEN_JOBS = f"SELECT body, version FROM job WHERE repo_id = ? AND {OPEN_JOBS} ORDER BY number"  # noqa: S608 - constants
 _TASK_OF = "SELECT task_id FROM tab WHERE id = :id UNION ALL SELECT task_id FROM message WHERE id = :id"
 _RECORD = {kind: f"SELECT body, version FROM {kind} WHERE id = ?" for kind in KINDS}  # noqa: S608 - our tables
 _MESSAGES = "SELECT body FROM message WHERE tab_id = ? ORDER BY number"
@@ -88,6 +98,21 @@ class SqliteReads:
         """The oldest repo of that name."""
         found = await self._look_up(_REPO_NAMED, workspace, name)
         return decode(Repo, found[0][0]) if found else None
+
+    async def jobs(self, repo_id: str, *, limit: int, before: int | None = None) -> Sequence[Versioned]:
+        """The newest jobs of a repo first."""
+        if before is None:
+            return await self._list(partial(_versioned, Job), _JOBS, repo_id, limit)
+        return await self._list(partial(_versioned, Job), _JOBS_BEFORE, repo_id, before, limit)
+
+    async def repo_of(self, job_id: str) -> str | None:
+        """The repo of a job."""
+        found = await self._look_up(_REPO_OF, job_id)
+        return found[0][0] if found else None
+
+    async def holders(self, repo_id: str, branches: Sequence[str]) -> Mapping[str, str]:
+        """Which task holds each branch, with one statement, however many they are."""
+        return dict(await self._look_up(_HOLDERS, repo_id, json.dumps(list(branches))))
 
     async def task_of(self, record_id: str) -> str | None:
         """The task of a tab or a message."""
@@ -187,7 +212,7 @@ class SqliteReads:
         )
 
 
-def _versioned(kind: type[Task | Tab | Message | Repo], found: _Rows) -> list[Versioned]:
+def _versioned(kind: type[Documented], found: _Rows) -> list[Versioned]:
     return [Versioned(decode(kind, body), version) for body, version in found]
 
 
@@ -239,10 +264,13 @@ def _snapshot(connection: sqlite3.Connection, workspace: str, boundary: str | No
         else:
             tasks = rows(connection, _ONE_TASK, (workspace, boundary))
         tabs = rows(connection, _TABS, (boundary,))
+        jobs = rows(connection, _OPEN_JOBS, (boundary,))
+        branches = rows(connection, _BRANCHES, (boundary,))
         messages = rows(connection, _OPEN_MESSAGES, (boundary,))
     finally:
         connection.execute("COMMIT")
     records = [*_versioned(Repo, repos), *_versioned(Task, tasks)]
     if any(versioned.record.id == boundary for versioned in records):
         records += [*_versioned(Tab, tabs), *_versioned(Message, messages)]
+        records += [*_versioned(Job, jobs), *_versioned(Branches, branches)]
     return Snapshot(position, tuple(records))

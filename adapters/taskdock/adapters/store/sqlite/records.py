@@ -13,19 +13,24 @@ from attrs import frozen
 
 from taskdock.adapters.store.sqlite.documents import encode
 from taskdock.adapters.store.sqlite.rows import to_microseconds
+from taskdock.core.branches import Branches
 from taskdock.core.change import Change, Record
 from taskdock.core.errors import InvariantViolated
+from taskdock.core.job import Job
 from taskdock.core.message import Message, MessageText
 from taskdock.core.reader import DraftText, ReadMarker
 from taskdock.core.repo import Repo
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
 
-KINDS: dict[str, type[Task | Tab | Message | Repo]] = {
+Documented = Task | Tab | Message | Repo | Job | Branches
+KINDS: dict[str, type[Documented]] = {
     "task": Task,
     "tab": Tab,
     "message": Message,
     "repo": Repo,
+    "job": Job,
+    "branches": Branches,
 }
 """What the feed and the tables call each kind of record that has a document."""
 
@@ -50,6 +55,14 @@ _UPSERT_REPO = """
 INSERT INTO repo (id, workspace, name, created_at, version, body) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, body = excluded.body"""
 
+_UPSERT_JOB = """
+INSERT INTO job (id, repo_id, number, at, version, body) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET at = excluded.at, version = excluded.version, body = excluded.body
+WHERE job.repo_id = excluded.repo_id"""
+
+_UPSERT_BRANCHES = """
+INSERT INTO branches (id, version, body) VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, body = excluded.body"""
 
 _UPSERT_MARKER = """
 INSERT INTO read_marker (tab_id, principal, task_id, turns, version) VALUES (?, ?, ?, ?, ?)
@@ -120,6 +133,17 @@ def _repo(repo: Repo, change: Change, _: dict[str, str]) -> Upsert:
     return Upsert("repo", repo.id, _UPSERT_REPO, columns)
 
 
+def _job(job: Job, change: Change, _: dict[str, str]) -> Upsert:
+    _demand_own(job.repo_id, change, job)
+    columns = (job.id, job.repo_id, job.number, job.at, change.version, encode(job))
+    return Upsert("job", job.id, _UPSERT_JOB, columns)
+
+
+def _branches(branches: Branches, change: Change, _: dict[str, str]) -> Upsert:
+    _demand_own(branches.id, change, branches)
+    return Upsert("branches", branches.id, _UPSERT_BRANCHES, (branches.id, change.version, encode(branches)))
+
+
 def _marker(marker: ReadMarker, change: Change, _: dict[str, str]) -> Upsert:
     _demand_own(marker.task_id, change, marker)
     columns = (marker.tab_id, marker.principal, marker.task_id, marker.turns, change.version)
@@ -144,6 +168,8 @@ _ROWS: dict[type, Callable[[Any, Change, dict[str, str]], Upsert]] = {
     Tab: _tab,
     Message: _message,
     Repo: _repo,
+    Job: _job,
+    Branches: _branches,
     ReadMarker: _marker,
     DraftText: _draft,
 }

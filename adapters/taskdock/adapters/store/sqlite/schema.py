@@ -9,7 +9,7 @@ import sqlite3
 
 from taskdock.core.errors import SchemaMismatch
 
-VERSION = 2
+VERSION = 3
 """Of the schema; raised with every new step in migrations.py."""
 
 
