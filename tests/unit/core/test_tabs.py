@@ -466,8 +466,12 @@ def test_an_agent_that_dies_again_and_again_fails_its_tab() -> None:
     assert failure is not None
     assert failure.reason == "The agent's process was lost too often: exit code 3"
     assert (failure.step, failure.failure_class, failure.attempts) == ("init_create_session", UNREACHABLE, 1)
+    assert (story.tab().session, story.tab().agent_process, story.tab().losses) == (7, None, ())
     story.do(RetryTab(TAB))
     assert story.tab().at == "pending_session_create"
+    assert story.open(intents.ResumeSession)[0].body == intents.ResumeSession(
+        story.task.sandbox, "demo", TAB, 7, "s1"
+    )
     story.get_session()
     story.lose_session()
     assert story.tab().at == "pending_session_create"
