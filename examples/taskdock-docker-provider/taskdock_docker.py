@@ -636,7 +636,7 @@ class Keeper(BaseHTTPRequestHandler):
         try:
             said, *parts = getattr(self, f"do_{self.path[1:]}")(ask)
         except (OSError, ValueError) as error:
-            may_pass = getattr(error, "errno", None) in MAY_PASS
+            may_pass = isinstance(error, TimeoutError) or getattr(error, "errno", None) in MAY_PASS
             return self.answer(422, {"why": str(error), "may_pass": may_pass})
         return self.answer(200, said, parts)
 

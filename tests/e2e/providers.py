@@ -127,10 +127,11 @@ class Docker:
 
     def _box(self, told: dict[str, Any]) -> Box:
         name, main = told["Name"].removeprefix("/"), told["State"]["Pid"]
+        layers = told["GraphDriver"]["Data"]
         if not main:
-            return Box(name, Path(told["GraphDriver"]["Data"]["UpperDir"], "box"), ())
+            return Box(name, Path(layers["UpperDir"], "box"), ())
         inside = [pid for pid in _pids() if _namespace(pid) == _namespace(main)]
-        return Box(name, Path(f"/proc/{main}/root/box"), tuple(pid for pid in inside if not _keeps(pid)))
+        return Box(name, Path(layers["MergedDir"], "box"), tuple(pid for pid in inside if not _keeps(pid)))
 
 
 @contextmanager
@@ -222,6 +223,13 @@ def processes_of(folder: Path, words: str = "") -> list[int]:
     """Live processes that carry a folder in their environment or command line; zombies do not count."""
     others = [pid for pid in _pids() if pid != os.getpid()]
     return [pid for pid in others if _carries(pid, os.fsencode(folder), words.encode())]
+
+
+def hand_over(path: Path) -> None:
+    """Give what a test wrote into a checkout to whom the checkout belongs, as if it had been written inside."""
+    owner = path.parent.stat()
+    for one in (path, *path.rglob("*")):
+        os.chown(one, owner.st_uid, owner.st_gid)
 
 
 def command_of(pid: int) -> str:

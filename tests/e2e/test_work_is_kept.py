@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2e.installation import Installation, rest, see, told, until_happened
+from e2e.providers import hand_over
 from e2e.work import COMMITTED, do_work
 from git_repos import commit_in, git, refs_of
 from taskdock.app import Dock, ports_of
@@ -111,6 +112,7 @@ def nest(checkout: Path) -> None:
     inner.mkdir()
     git(inner, "init", "--quiet")
     commit_in(inner, {"lib.py": "only here\n"})
+    hand_over(inner)
 
 
 @pytest.mark.parametrize("way", ["archive", "retry"])

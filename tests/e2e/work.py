@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from e2e.installation import ended
-from e2e.providers import under_test
+from e2e.providers import hand_over, under_test
 from git_repos import git, refs_of
 from taskdock.app import Dock, TaskView
 from taskdock.services.receipts import TaskReceipt
@@ -77,6 +77,7 @@ def look_at_work(dock: Dock, view: TaskView, receipt: TaskReceipt, *, late: bool
     checkout = checkout_of(dock.home, view.task.id, view.task.generation)
     if late:
         (checkout / LATE).write_text("nobody told of this\n")
+        hand_over(checkout / LATE)
     status = git(checkout, "status", "--porcelain", "--untracked-files=all").splitlines()
     edits = {line[3:]: (checkout / line[3:]).read_text() for line in status}
     assert len(edits) == 1 + late, status

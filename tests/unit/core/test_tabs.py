@@ -174,6 +174,19 @@ def test_session_that_was_tried_often_enough_starts_anew_by_hand() -> None:
     assert (story.tab(TAB_2).tries, again.attempt, again.not_before) == (None, 1, None)
 
 
+def test_session_that_failed_has_all_its_attempts_in_the_next_sandbox() -> None:
+    """A tab that was tried often enough comes up with its task again, and is then tried as often as a new one."""
+    story = g.idle()
+    story.do(OpenTab(TAB_2))
+    story.fail_often(intents.CreateSession, TRANSIENT, 5, TAB_2)
+    story.lose_sandbox()
+    story.observe(SandboxPhase.STOPPED)
+    story.get_sandbox(adopted=True)
+    story.get_agent()
+    again = story.open(intents.CreateSession, TAB_2)[0]
+    assert (story.tab(TAB_2).tries, again.attempt, again.not_before) == (None, 1, None)
+
+
 def test_session_that_is_refused_starts_anew_as_another_one() -> None:
     """What failed while the old session was to be taken up again does not count for the new one in its place."""
     story = g.session_lost()
