@@ -34,13 +34,16 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 # The project itself, editable, with nothing fetched that the lock does not pin.
 INSTALL_SELF := $(PIP) install --no-index --no-deps --no-build-isolation --editable .
 
-.PHONY: run demo test soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults mutants git-spice stack-tool
+.PHONY: run demo test e2e soak planted matrix check static bench format diagrams lock wheel setup setup-run clean help faults mutants git-spice stack-tool
 
-run: setup-run ## set up what running needs, then the demo task, and stay up (the default)
-	$(BIN)/taskdock demo --stay --home .taskdock
+# The demo shows a stack with the git-spice that was built here, else with the one on the path, else says that there is none.
+DEMO := PATH="$(CURDIR)/.tools:$$PATH" $(BIN)/taskdock demo --home .taskdock
 
-demo: setup-run ## the same demo, to its end; exits 0 or 1
-	$(BIN)/taskdock demo --home .taskdock
+run: setup-run stack-tool ## set up what running needs, then the demo task, and stay up (the default)
+	$(DEMO) --stay
+
+demo: setup-run stack-tool ## the same demo, to its end; exits 0 or 1
+	$(DEMO)
 
 # Most tests wait for real processes more than they compute, so there are more workers than processors here.
 WORKERS ?= 4
@@ -53,6 +56,9 @@ CI_SECONDS := 120
 test: static stack-tool ## set up everything, check, run every test; lists each skip with its reason
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 	$(if $(filter true,$(CI)),$(SIMULATE) --seconds $(CI_SECONDS))
+
+e2e: setup ## the end-to-end tests on PROVIDER=local, local-process, local-bubblewrap or docker
+	TASKDOCK_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/e2e
 
 # With one of the two numbers given, only that half runs.
 soak: setup stack-tool ## kill it ROUNDS=500 times, then simulate SEEDS=2000 worlds; or one of both; SEED=n begins there
@@ -71,8 +77,8 @@ SOAK = $(SIMULATE) --seeds $(or $(SEEDS),2000) --keep-going $(if $(SEED),--first
 planted: setup ## bugs put into the product, and what in the simulation finds each; BUG=key-not-stored for one
 	PYTHONPATH=tests $(BIN)/python -m simulation.planted $(BUG)
 
-matrix: setup ## kill it at every gate of every port; PROVIDER=local-process, ONLY=provider.ensure
-	$(BIN)/python -m taskdock.testing.kill_matrix --provider $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
+matrix: setup ## kill it at every gate of every port; PROVIDER=local-process or docker, ONLY=provider.ensure
+	PYTHONPATH=tests $(BIN)/python -m e2e.matrix $(PROVIDER) --jobs $(WORKERS) $(if $(ONLY),--only "$(ONLY)")
 
 mutants: setup ## change the core in small ways, each must fail a test; MODULES="turns tab", SAMPLE=n, JOBS=n, BROAD=1, AGAIN=1
 	$(BIN)/python tools/mutants.py $(MODULES) $(if $(SAMPLE),--sample $(SAMPLE)) --jobs $(or $(JOBS),1) \
@@ -111,11 +117,11 @@ wheel: setup ## build sdist and wheel into dist/
 git-spice: $(GIT_SPICE) ## build the git-spice that tools/go.mod pins; needs Go 1.26 or newer
 	@echo "git-spice $(GIT_SPICE_VERSION) is in $(GIT_SPICE)"
 
-# Tests of the stack skip and say so where there is no Go. Where there is, a build that fails is told, and fails CI.
+# Without Go the demo shows no stack, and tests of stacks skip and say so. With it, a build that fails is told, and fails CI.
 stack-tool:
-	@if ! command -v go >/dev/null 2>&1; then echo "no Go here: git-spice is not built, its tests are skipped"; \
+	@if ! command -v go >/dev/null 2>&1; then echo "no Go here: git-spice is not built"; \
 	elif ! $(MAKE) --no-print-directory git-spice; then \
-		echo "git-spice could not be built (see above); its tests are skipped" >&2; [ "$${CI:-}" != true ]; fi
+		echo "git-spice could not be built (see above)" >&2; [ "$${CI:-}" != true ]; fi
 
 setup: $(DEV_STAMP) ## everything that tests need, into .venv
 
@@ -125,7 +131,7 @@ clean: ## remove what make made, .taskdock (tasks of the demo) excepted
 	rm -rf $(VENV) .tools build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Taskdock needs Python 3.11 or newer; none was found on PATH." >&2; exit 1; }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from container_engine import Engine, NoEngine, running_engine
 from local_process import current_level, ground
 from stand_in import StandIn, running_stand_in
 from taskdock.adapters.sandbox.local.levels import Level
@@ -49,3 +50,13 @@ def stand_in(stand_in_of_session: StandIn) -> Iterator[StandIn]:
     stand_in_of_session.clear()
     yield stand_in_of_session
     stand_in_of_session.clear()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """An engine for containers, for as long as this process of the session lives."""
+    try:
+        with running_engine() as running:
+            yield running
+    except NoEngine as error:
+        pytest.skip(f"no containers here: {error}")

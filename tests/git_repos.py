@@ -12,13 +12,20 @@ from pathlib import Path
 from taskdock.testing.conformance.clone_repos import ENVIRONMENT
 
 AUTHOR = "Ada Example <ada@example.org> 1700000000 +0000"
+# A checkout in a sandbox may belong to another user.
+_ENVIRONMENT = {
+    **ENVIRONMENT,
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+}
 DEFAULT_FILES: Mapping[str, str | bytes] = {"README.md": "# Demo\n", "src/app.py": "print('hello')\n"}
 
 
 def git(folder: Path, *arguments: str, stdin: bytes = b"") -> str:
     """Run git in `folder`; gives its stdout without the last line end, raises `CalledProcessError` when it fails."""
     result = subprocess.run(
-        ["git", "-C", str(folder), *arguments], env=ENVIRONMENT, input=stdin, capture_output=True, check=True
+        ["git", "-C", str(folder), *arguments], env=_ENVIRONMENT, input=stdin, capture_output=True, check=True
     )
     return result.stdout.decode(errors="surrogateescape").rstrip("\n")
 

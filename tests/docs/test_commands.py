@@ -55,7 +55,7 @@ def is_taskdock(words: Sequence[str]) -> bool:
 def is_make(words: Sequence[str]) -> bool:
     """Whether the Makefile has these targets; settings are left out."""
     targets = [word for word in words if "=" not in word]
-    rules = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    rules = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     return set(targets) <= rules
 
 

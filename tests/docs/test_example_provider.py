@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from attrs import fields
@@ -16,6 +17,7 @@ from taskdock.testing.conformance.sandbox import SandboxUnderTest
 
 GUIDE = REPOSITORY / "docs/guides/write-a-provider.md"
 EXAMPLE = REPOSITORY / "examples/taskdock-folder-provider"
+EXAMPLES = sorted((REPOSITORY / "examples").glob("taskdock-*-provider"))
 
 
 def shown(language: str) -> Block:
@@ -82,9 +84,10 @@ def test_the_methods_are_shown_as_they_are() -> None:
     assert shown == wanted, "\n".join(wanted)
 
 
-def test_the_example_is_one_module_of_its_own() -> None:
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_one_module_of_its_own(example: Path) -> None:
     """It uses what the guide names: the ports, the errors and the kit."""
-    for path in EXAMPLE.glob("*.py"):
+    for path in example.glob("*.py"):
         imported = [
             node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
         ]

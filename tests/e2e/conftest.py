@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from e2e.installation import SOON, Installation
+from e2e.providers import prepared
 from e2e.world import World, end_processes
 from git_repos import make_remote
+
+
+@pytest.fixture(scope="session", autouse=True)
+def provider() -> Iterator[None]:
+    """The provider that TASKDOCK_PROVIDER names, for every test here."""
+    with prepared():
+        yield
 
 
 @pytest.fixture

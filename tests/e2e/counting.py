@@ -1,4 +1,4 @@
-"""Counting: what a home's sandboxes are on disk and in /proc, as a witness of the kill matrix, without any port.
+"""Counting: what a home's sandboxes are, as a witness of the kill matrix, without any port.
 
 Owns: `counted`.
 Never: the code under test.
@@ -8,8 +8,7 @@ Reads as: test_kill_in_each_step.py, test_kill_matrix.py -> the kill matrix -> t
 from collections.abc import Sequence
 from pathlib import Path
 
-from e2e.witness import sandboxes_of
-from e2e.world import processes_of
+from e2e.providers import command_of, eyes_on
 from taskdock.app import TaskView
 from taskdock.core import task_record as at
 
@@ -17,14 +16,14 @@ SERVER = "sandbox-agent\0server"
 
 
 async def counted(home: Path, view: TaskView) -> Sequence[str]:
-    """One folder and one server of a running task, no process of a stopped one, and nothing of one that is gone."""
+    """One sandbox and one server of a running task, no process of a stopped one, and nothing of one that is gone."""
     task = view.task
-    root = sandboxes_of(home, task.provider)
-    names = [path.name for path in sorted(root.glob("td-*"))] if root.is_dir() else []
-    servers, processes = processes_of(root, SERVER), processes_of(root)
+    boxes = eyes_on(task.provider).boxes(home)
+    names, processes = [box.name for box in boxes], [pid for box in boxes for pid in box.pids]
+    servers = [pid for pid in processes if SERVER in command_of(pid)]
     wrong: list[str] = []
     if names != ([] if task.at in (at.ARCHIVED, at.KILLED) else [task.sandbox.name]):
-        wrong.append(f"the folders of a task that is {task.at} are {names}")
+        wrong.append(f"the sandboxes of a task that is {task.at} are {names}")
     if task.at == at.RUNNING and len(servers) != 1:
         wrong.append(f"{len(servers)} servers run: {servers}")
     if task.at != at.RUNNING and processes:

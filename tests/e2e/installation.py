@@ -15,6 +15,7 @@ import anyio
 from attrs import evolve, frozen
 
 from agent_server import CACHE
+from e2e.providers import Box, config_of, under_test
 from e2e.world import until
 from taskdock import app
 from taskdock.app import Config, Dock, TaskView, ports_of
@@ -44,6 +45,10 @@ class Installation:
         """Where its state is."""
         return self.folder / "home"
 
+    def sandboxes(self) -> list[Box]:
+        """What is there of sandboxes."""
+        return under_test().boxes(self.home)
+
     def fail(self, method: str, *lines: str) -> None:
         """Let the next calls of a port's method fail, e.g. `fail("provider.ensure", "transient the box is shy")`."""
         self.gates.mkdir(exist_ok=True)
@@ -67,7 +72,13 @@ class Installation:
 
     def config(self, **changes: Any) -> Config:
         """Its config: quick pauses, and gates once a test has set one."""
-        config = Config(home=self.home, cache=CACHE, figures=self.figures, drain_seconds=2.0)
+        config = Config(
+            home=self.home,
+            cache=CACHE,
+            figures=self.figures,
+            drain_seconds=2.0,
+            **config_of(under_test()),
+        )
         if self.gates.exists():
             os.environ["TASKDOCK_GATES"] = str(self.gates)
             config = evolve(config, wrap=self.wrap)

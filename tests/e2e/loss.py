@@ -12,7 +12,7 @@ from enum import Enum
 from attrs import evolve, frozen
 
 from e2e.installation import Installation
-from e2e.world import kill_all, processes_of
+from e2e.providers import kill_all
 from taskdock.app import Dock, ports_of
 from taskdock.services.sandboxes import ref_of
 from taskdock.services.tools import Outside
@@ -43,7 +43,7 @@ class Losses:
             await provider.stop(ref_of(sandbox), sandbox.owner)
         else:
             (self.place.gates / f"{sandbox.name}.failed").touch()
-            kill_all(processes_of(self.place.home / "sandboxes" / sandbox.name))
+            kill_all([pid for box in self.place.sandboxes() if box.name == sandbox.name for pid in box.pids])
         return sandbox.name
 
 

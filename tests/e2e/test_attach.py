@@ -168,3 +168,32 @@ async def test_kill_while_it_waits_loses_nothing(world: World, stacked: Path, ga
     assert [(job.kind, job.status, job.waiting) for job in jobs] == [
         (JobKind.REGISTER_EXISTING_BRANCH, JobStatus.COMPLETED, ()),
     ]  # fmt: skip
+
+
+async def test_first_work_is_taken_into_the_stack_and_a_restack_is_shown(
+    place: Installation, stacked: Path, tmp_path: Path
+) -> None:
+    """The branch of a new task is registered by a job of its own; a restack moves it, which the task says, until an undo."""
+    async with app.open(spiced(place)) as dock:
+        receipt = await dock.create_task(repo=str(stacked), prompt=PROMPT)
+        view = await done(dock, receipt.task_id)
+        branch, head = view.task.branch or "", view.task.head
+        await until_happened(dock, receipt.repo_id or "", "job.completed")
+        (job,) = await dock.jobs(str(stacked))
+        assert (job.kind, job.branch, job.requested_by) == (
+            JobKind.REGISTER_EXISTING_BRANCH, branch, receipt.task_id,
+        )  # fmt: skip
+        work = work_copy(stacked, tmp_path / "eve")
+        commit_in(work, {"trunk.txt": "more\n"}, "trunk: more")
+        git(work, "push", "--quiet", "origin", "main")
+        restack = await dock.request_job(str(stacked), JobKind.RESTACK_REPO)
+        moved = await see(dock, receipt.task_id, lambda view: view.task.moved, "a moved branch")
+        clone = clone_of(place.home)
+        assert (moved.task.moved_by, moved.task.moved_from) == (restack.job_id, head)
+        assert (moved.task.moved_to, moved.task.head) == (head_of(clone, branch), head)
+        assert head_of(next((place.home / "sandboxes").glob("td-*/home/checkout")), "HEAD") == head
+        await dock.undo_job(restack.job_id)
+        back = await see(dock, receipt.task_id, lambda view: not view.task.moved, "its branch where it was")
+        assert (back.task.moved_to, head_of(clone, branch)) == (None, head)
+        kinds = [one.event.kind.value for one in await dock.history(receipt.task_id)]
+    assert kinds.count("branch.moved") == 2

@@ -131,7 +131,7 @@ async def test_an_unknown_outcome_is_ensured_again(place: Installation, remote: 
     async with place.open() as dock:
         receipt = await dock.create_task(repo=str(remote), prompt="Add a note")
         await rest(dock, receipt.task_id, "running")
-    assert len(list((place.home / "sandboxes").glob("td-*"))) == 1
+    assert len(place.sandboxes()) == 1
 
 
 async def test_a_sandbox_lost_while_running_is_replaced_without_anybody(

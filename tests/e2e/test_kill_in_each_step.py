@@ -1,6 +1,6 @@
 """SIGKILL of the whole process in each step: nothing is lost, nothing is made twice, and no client retries.
 
-The kills are cells of the shipped kill matrix, judged by its judge and by what is counted on disk and in /proc besides.
+The kills are cells of the shipped kill matrix, judged by its judge and by what is counted from outside besides.
 `make matrix` runs all of them.
 """
 
@@ -10,6 +10,7 @@ import pytest
 
 from agent_server import CACHE
 from e2e.counting import counted
+from e2e.providers import only_on_local, toml_of, under_test
 from e2e.world import World, end_processes, until
 from git_repos import make_remote
 from stack_fixture import GIT_SPICE
@@ -45,6 +46,7 @@ BEST_LEVEL = [
     "create/gateway.prompt.after",
     "create/clones.take_in.before",
     "create/clones.take_in.after",
+    "create/stack.run.after",
     "kill/provider.destroy.before",
     "kill/provider.destroy.after",
     "kill/clones.take_in.after",
@@ -71,7 +73,7 @@ OTHER_LEVELS = {
 async def killed_at(folder: Path, provider: str, cell: str) -> None:
     """Every promise holds after this kill."""
     config = folder / "taskdock.toml"
-    config.write_text(CONFIG)
+    config.write_text(CONFIG + toml_of(under_test())[1])
     matrix = KillMatrix(config, provider, folder=folder / "kills", witness=counted)
     try:
         (verdict,) = await matrix.run(chosen([cell]))
@@ -87,7 +89,7 @@ async def killed_at(folder: Path, provider: str, cell: str) -> None:
 @pytest.mark.parametrize("cell", [*BEST_LEVEL, *JOB_STEPS])
 async def test_a_killed_process_goes_on_after_its_restart(tmp_path: Path, cell: str) -> None:
     """The task comes up or ends as asked: one sandbox, one server, one prompt, and nothing once it is killed."""
-    await killed_at(tmp_path, "local", cell)
+    await killed_at(tmp_path, under_test().name, cell)
 
 
 @pytest.mark.anyio
@@ -100,6 +102,7 @@ async def test_a_killed_process_goes_on_after_its_restart(tmp_path: Path, cell: 
 )
 async def test_it_goes_on_at_each_level(tmp_path: Path, level: Level, cell: str) -> None:
     """The same at each level by its name, in what is asked of a task that runs; who drives it runs on trio."""
+    only_on_local("it is for the levels of the local provider")
     await killed_at(tmp_path, f"local-{level.value}", cell)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent_server import CACHE
-from e2e.world import end_processes
+from e2e.providers import eyes_on, only_on_local
 from taskdock.core.errors import InvalidCommand
 from taskdock.testing.kill_matrix.cells import chosen
 from taskdock.testing.kill_matrix.installation import Installation
@@ -33,10 +33,10 @@ attempts_max = 2
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Where the homes are; what a broken provider leaves behind is ended with the test."""
+    only_on_local("it is about the matrix, on a local provider with faults")
     yield tmp_path / "kills"
     for trial in (tmp_path / "kills").glob("*-*"):
-        end_processes(trial)
-        end_processes(trial / "home" / "sandboxes-process")
+        eyes_on("local-process").end(trial / "home")
 
 
 def config_with(folder: Path, fault: str) -> Path:

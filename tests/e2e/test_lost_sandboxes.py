@@ -177,7 +177,7 @@ async def test_lost_while_it_is_archived(place: Installation, remote: Path, how:
         archived = await rest(dock, receipt.task_id, "archived")
         kinds = [one.event.kind.value for one in await dock.history(receipt.task_id)]
     assert archived.task.head == before.task.head
-    assert list((place.home / "sandboxes").glob("td-*")) == []
+    assert place.sandboxes() == []
     assert ("sandbox.lost" in kinds) is (how is DESTROYED)
 
 

@@ -1,11 +1,11 @@
 """Remade sandboxes: one that is lost and made anew under its own name is never taken for the one that was lost."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from e2e.world import World, end_processes
+from e2e.providers import under_test
+from e2e.world import World
 from taskdock.app import TaskView
 
 
@@ -33,8 +33,7 @@ async def test_killed_between_the_making_and_the_answer_it_still_tells_what_was_
         await world.see(dock, receipt.task_id, has_worked, "the end of a turn")
         world.kill()
         [box] = world.sandboxes()
-        end_processes(world.home.parent)
-        shutil.rmtree(box)
+        under_test().take_away(world.home, box.name)
         ask = dock.stop_task if again else dock.archive_task
         await ask(receipt.task_id)
         world.open_gate(gate)

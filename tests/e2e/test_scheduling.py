@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from e2e.installation import QUICK, Installation, rest, see, until_happened
+from e2e.providers import under_test
 from e2e.world import World
 from taskdock import app
 from taskdock.app import ports_of
@@ -58,9 +59,9 @@ async def test_a_lane_runs_so_many_and_shows_who_waits_for_it(place: Installatio
     """With two places for sandboxes, two of four creates run; the others say what they wait for, and all come up."""
     config = evolve(place.config(), lanes=Lanes({**Lanes().limits, "*": 2}))
     async with ports_of(config) as ports:
-        site = ports.sites.by_provider["local"]
+        site = ports.sites.by_provider[under_test().name]
         slow = Slow(site.provider)
-        outside = evolve(ports, sites=Sites({"local": Site(slow, site.access)}))  # type: ignore[arg-type]
+        outside = evolve(ports, sites=Sites({under_test().name: Site(slow, site.access)}))  # type: ignore[arg-type]
         async with app.open(config, outside=outside) as dock:
             receipts = [await dock.create_task(repo=str(remote), prompt=f"demo: echo {n}") for n in range(4)]
             for receipt in receipts:
@@ -70,7 +71,7 @@ async def test_a_lane_runs_so_many_and_shows_who_waits_for_it(place: Installatio
             slow.go.set()
             for receipt in receipts:
                 await rest(dock, receipt.task_id, "running")
-    waits = "the scheduler to make the sandbox (lane sandbox:local)"
+    waits = f"the scheduler to make the sandbox (lane sandbox:{under_test().name})"
     assert sorted(map(str, waiting)) == ["None", "None", waits, waits]
     assert slow.most == 2
 
@@ -80,9 +81,9 @@ async def test_a_step_that_hangs_ends_at_its_deadline(place: Installation, remot
     limits = {**Figures().intents, "CreateSandbox": Figure(0.5, 5)}
     config = evolve(place.config(), figures=evolve(QUICK, intents=limits))
     async with ports_of(config) as ports:
-        site = ports.sites.by_provider["local"]
+        site = ports.sites.by_provider[under_test().name]
         slow = Slow(site.provider)
-        outside = evolve(ports, sites=Sites({"local": Site(slow, site.access)}))  # type: ignore[arg-type]
+        outside = evolve(ports, sites=Sites({under_test().name: Site(slow, site.access)}))  # type: ignore[arg-type]
         async with app.open(config, outside=outside) as dock:
             receipt = await dock.create_task(repo=str(remote), prompt="Add a note")
             failed = await rest(dock, receipt.task_id, "error")
@@ -95,9 +96,9 @@ async def test_a_kill_pre_empts_a_create_that_hangs(place: Installation, remote:
     """A kill is done at once although every place for creating is taken, and the hanging call is cancelled first."""
     config = evolve(place.config(), lanes=Lanes({**Lanes().limits, "*": 1}))
     async with ports_of(config) as ports:
-        site = ports.sites.by_provider["local"]
+        site = ports.sites.by_provider[under_test().name]
         slow = Slow(site.provider)
-        outside = evolve(ports, sites=Sites({"local": Site(slow, site.access)}))  # type: ignore[arg-type]
+        outside = evolve(ports, sites=Sites({under_test().name: Site(slow, site.access)}))  # type: ignore[arg-type]
         async with app.open(config, outside=outside) as dock:
             first = await dock.create_task(repo=str(remote), prompt="One")
             second = await dock.create_task(repo=str(remote), prompt="Two")
@@ -107,7 +108,7 @@ async def test_a_kill_pre_empts_a_create_that_hangs(place: Installation, remote:
                 await dock.kill_task(receipt.task_id)
                 await rest(dock, receipt.task_id, "killed")
     assert slow.inside == 0
-    assert list((place.home / "sandboxes").glob("td-*")) == []
+    assert place.sandboxes() == []
 
 
 async def test_progress_is_shown_while_a_step_works(place: Installation, remote: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.providers import only_on_local
 from e2e.script import COMMANDS, TASKS
 from e2e.soak import soak
 from taskdock.services.job_requests import JobRequests
@@ -34,6 +35,7 @@ def anyio_backend() -> str:
 @pytest.mark.parametrize("world", WORLDS)
 async def test_kills_at_random_instants_break_no_invariant(tmp_path: Path, world: int) -> None:
     """Whatever is asked and whatever is lost, the invariants hold at each kill, at rest, and when all is ended."""
+    only_on_local("its chaos and its witness move and link folders of the host")
     rounds = min(ROUNDS_OF_A_WORLD, ROUNDS - world * ROUNDS_OF_A_WORLD)
     async with soak(tmp_path, SEED + world, rounds) as one:
         await one.run()

@@ -153,7 +153,7 @@ async def test_a_kill_ends_a_turn_that_hangs_and_leaves_nothing(place: Installat
         killed = await rest(dock, receipt.task_id, "killed")
         repo = await dock.repo(receipt.repo_id or "")
     clone = place.home / "repos" / repo.id
-    assert list((place.home / "sandboxes").glob("td-*")) == []
+    assert place.sandboxes() == []
     assert git(clone, "rev-parse", f"refs/heads/{killed.task.branch}") == killed.task.head
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2e.installation import Installation, rest, see, told, until_happened
+from e2e.providers import hand_over
 from e2e.work import COMMITTED, do_work
 from git_repos import commit_in, git, refs_of
 from taskdock.app import Dock, ports_of
@@ -65,7 +66,7 @@ async def test_an_archived_task_comes_back_in_a_new_sandbox(soon: Installation, 
         work = await do_work(dock, receipt)
         await dock.archive_task(receipt.task_id)
         archived = await rest(dock, receipt.task_id, "archived")
-        assert list((soon.home / "sandboxes").glob("td-*")) == []
+        assert soon.sandboxes() == []
         work.is_in_clone(1)
         branch = archived.task.branch or ""
         other = await dock.create_task(repo=str(remote), prompt="Take the branch", branch=branch)
@@ -111,6 +112,7 @@ def nest(checkout: Path) -> None:
     inner.mkdir()
     git(inner, "init", "--quiet")
     commit_in(inner, {"lib.py": "only here\n"})
+    hand_over(inner)
 
 
 @pytest.mark.parametrize("way", ["archive", "retry"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from e2e.installation import ended
+from e2e.providers import hand_over, under_test
 from git_repos import git, refs_of
 from taskdock.app import Dock, TaskView
 from taskdock.services.receipts import TaskReceipt
@@ -56,8 +57,8 @@ class Work:
 
 def checkout_of(home: Path, task_id: str, generation: int) -> Path:
     """The checkout in the sandbox of a task's generation."""
-    (sandbox,) = (home / "sandboxes").glob(f"td-*-{task_id}-g{generation}")
-    return sandbox / "home" / "checkout"
+    (box,) = [one for one in under_test().boxes(home) if one.name.endswith(f"-{task_id}-g{generation}")]
+    return box.path / "home" / "checkout"
 
 
 async def do_work(dock: Dock, receipt: TaskReceipt, *, late: bool = True) -> Work:
@@ -76,6 +77,7 @@ def look_at_work(dock: Dock, view: TaskView, receipt: TaskReceipt, *, late: bool
     checkout = checkout_of(dock.home, view.task.id, view.task.generation)
     if late:
         (checkout / LATE).write_text("nobody told of this\n")
+        hand_over(checkout / LATE)
     status = git(checkout, "status", "--porcelain", "--untracked-files=all").splitlines()
     edits = {line[3:]: (checkout / line[3:]).read_text() for line in status}
     assert len(edits) == 1 + late, status

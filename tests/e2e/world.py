@@ -18,6 +18,7 @@ from pathlib import Path
 import anyio
 
 from agent_server import CACHE
+from e2e.providers import Box, command_of, kill_all, toml_of, under_test
 from taskdock import app
 from taskdock.app import Config, Dock, TaskView, load_config
 
@@ -25,13 +26,13 @@ START_SECONDS_MAX = 60.0
 REST_SECONDS_MAX = 60.0
 
 _CONFIG = """\
-cache = {cache}
+{providers}cache = {cache}
 wrap = "{wrap}"
 drain_seconds = 2.0
 {settings}
 [figures]
 {figures}
-"""
+{table}"""
 _FIGURES = {"backoff_seconds": 0.05, "settle_seconds": 2.0, "closing_seconds": 1.0}
 
 
@@ -51,7 +52,15 @@ class World:
         self.home.mkdir(mode=0o700)
         self.gates.mkdir()
         lines = "\n".join(f"{name} = {value}" for name, value in {**_FIGURES, **figures}.items())
-        config = _CONFIG.format(cache=json.dumps(str(CACHE)), wrap=wrap, settings=settings, figures=lines)
+        providers, table = toml_of(under_test())
+        config = _CONFIG.format(
+            providers="" if "providers" in settings else providers,
+            cache=json.dumps(str(CACHE)),
+            wrap=wrap,
+            settings=settings,
+            figures=lines,
+            table=table,
+        )
         (self.home / "taskdock.toml").write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -102,9 +111,9 @@ class World:
         return code
 
     def close(self) -> None:
-        """End the process, and every process that a sandbox of this home still has."""
+        """End the process, and what this home still has at the provider."""
         self.kill()
-        end_processes(self.home)
+        under_test().end(self.home)
 
     def log(self) -> str:
         """What the scheduling process wrote to stderr."""
@@ -132,14 +141,13 @@ class World:
 
     # What is really there
 
-    def sandboxes(self) -> list[Path]:
-        """The folders of sandboxes on disk."""
-        root = self.home / "sandboxes"
-        return sorted(path for path in root.glob("td-*") if path.is_dir()) if root.is_dir() else []
+    def sandboxes(self) -> list[Box]:
+        """What is there of sandboxes."""
+        return under_test().boxes(self.home)
 
     def processes(self, words: str = "") -> list[int]:
         """Live processes of this home's sandboxes, with these words in their command line."""
-        return processes_of(self.home / "sandboxes", words)
+        return [pid for box in self.sandboxes() for pid in box.pids if words in command_of(pid)]
 
     def servers(self) -> list[int]:
         """The processes of sandbox-agent itself."""
@@ -153,7 +161,7 @@ class World:
         """What the agents in all sandboxes have logged, one entry per prompt that reached them."""
         seen: list[dict[str, str]] = []
         for sandbox in self.sandboxes():
-            log = sandbox / "home" / ".taskdock" / "demo-agent.jsonl"
+            log = sandbox.path / "home" / ".taskdock" / "demo-agent.jsonl"
             if log.exists():
                 seen += [json.loads(line) for line in log.read_text().splitlines()]
         return seen
@@ -211,32 +219,7 @@ async def until(condition: Callable[[], bool], what: str, log: Callable[[], str]
     raise AssertionError(f"never: {what}\n{log()}")
 
 
-def processes_of(folder: Path, words: str = "") -> list[int]:
-    """Live processes that carry a folder in their environment or command line; zombies do not count."""
-    entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    others = [entry for entry in entries if int(entry.name) != os.getpid()]
-    return [int(entry.name) for entry in others if _carries(entry, os.fsencode(folder), words.encode())]
-
-
-def _carries(entry: Path, folder: bytes, words: bytes) -> bool:
-    try:
-        command = (entry / "cmdline").read_bytes()
-        environment = (entry / "environ").read_bytes()
-        zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
-    return not zombie and (folder in environment or folder in command) and words in command
-
-
 def end_processes(folder: Path) -> None:
-    """End every process of the sandboxes below a folder, so that no test leaves one behind."""
-    kill_all(processes_of(folder / "home" / "sandboxes") + processes_of(folder / "sandboxes"))
-
-
-def kill_all(pids: list[int]) -> None:
-    """SIGKILL processes, of which some may have ended by then."""
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    """End all that the installations of a folder have left at the provider."""
+    for home in (folder, folder / "home"):
+        under_test().end(home)

@@ -1,6 +1,7 @@
 """The command line on the real app, in pipes: two processes on one home, signals, and readers that go away."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 from agent_server import CACHE
 from e2e.world import World
 from git_repos import make_remote
+from stack_fixture import GIT_SPICE, require_git_spice
 from unit.cli.processes import Shell
 
 STEPS = [
@@ -58,6 +60,37 @@ def test_the_demo_runs_in_a_build_log(shell: Shell, world: World) -> None:
     told = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == subject == "Note: Write a note on how to greet people in French"
     assert world.processes() == []
+
+
+def test_the_demo_restacks_three_branches_and_puts_them_back(shell: Shell, world: World) -> None:
+    """Trunk moves, each branch of the stack is told from where to where, and the undo tells the same the other way round."""
+    require_git_spice()
+    settings = (world.home / "taskdock.toml").read_text()
+    (world.home / "taskdock.toml").write_text(f'git_spice = "{GIT_SPICE}"\n{settings}')
+    done = shell.run("demo")
+    assert done.code == 0, done.err
+    moves = [line for line in done.out.splitlines() if " -> " in line]
+    assert [line.partition(":")[0] for line in moves] == 2 * [
+        "greet/french",
+        "greet/german",
+        "greet/polite",
+        "main",
+    ]
+    there = [line.split(": ")[1].split(" -> ") for line in moves[:4]]
+    back = [line.split(": ")[1].split(" -> ") for line in moves[4:]]
+    assert back == [[new, old] for old, new in there]
+    again = shell.run("demo", "--json").document
+    assert (again["ok"], len(again["job_ids"])) == (True, 2)
+
+
+def test_without_git_spice_the_demo_says_how_to_get_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task is shown all the same, and the demo succeeds."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    kept = [folder for folder in folders if not (Path(folder) / "git-spice").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join(kept))
+    done = shell.run("demo")
+    assert done.code == 0, done.err
+    assert "`make git-spice` builds it" in done.out
 
 
 def test_a_second_process_works_while_the_first_schedules(shell: Shell, world: World, remote: str) -> None:

@@ -254,6 +254,21 @@ async def test_a_command_whose_answer_is_lost_runs_once(
     assert (await boxes.get_file(spec.ref, "ran")) == b"x\n"
 
 
+async def test_a_program_that_was_changed_inside_breaks_no_promise(
+    boxes: DaytonaSandboxes, spec: SandboxSpec
+) -> None:
+    """What runs in a sandbox can change what we brought there: its answers are errors of the port, and no more than that."""
+    await boxes.ensure(spec)
+    await until(boxes, spec, Phase.RUNNING)
+    await boxes.exec(spec.ref, Exec(("true",)))
+    spoil = """cd ~/.taskdock/provider/inside-* && echo 'print("taskdock-answers:{\\"how\\": 1}")' > __main__.py"""
+    await boxes.exec(spec.ref, Exec(("sh", "-c", spoil)))
+    with pytest.raises(OutcomeUnknown):
+        await boxes.exec(spec.ref, Exec(("true",)))
+    with pytest.raises(Transient):
+        await boxes.get_file(spec.ref, "any")
+
+
 async def test_secrets_are_in_no_request_but_the_start_of_the_agent(
     stand_in: StandIn, boxes: DaytonaSandboxes, spec: SandboxSpec
 ) -> None:
@@ -286,12 +301,13 @@ async def test_secrets_are_in_no_request_but_the_start_of_the_agent(
     assert stand_in.key not in repr(boxes.__dict__) + repr(seen)
 
 
+@pytest.mark.parametrize("status", [400, 404, 422])
 async def test_what_is_refused_for_good_is_permanent(
-    stand_in: StandIn, boxes: DaytonaSandboxes, spec: SandboxSpec
+    stand_in: StandIn, boxes: DaytonaSandboxes, spec: SandboxSpec, status: int
 ) -> None:
     """With Daytona's own words, on one line."""
     message = "Snapshot ubuntu not found.\nDid you add it?"
-    stand_in.order({"op": "create", "kind": "refuse", "status": 400, "message": message})
+    stand_in.order({"op": "create", "kind": "refuse", "status": status, "message": message})
     with pytest.raises(Permanent, match=r"Snapshot ubuntu not found\. Did you add it"):
         await boxes.ensure(spec)
 

@@ -112,7 +112,7 @@ def test_a_mutated_answer_is_caught(own_stand_in: StandIn, mutation: str) -> Non
     ask(own_stand_in, "POST", "/api/sandbox", {"name": name})
     before = len(own_stand_in.seen()["referee"]["violations"])
     own_stand_in.order({"op": op, "kind": "mutate", "quiet": False, **how})
-    path = {"get": f"/{name}", "list": "", "preview": f"/{name}/ports/80/preview-url"}[op]
+    path = {"get": f"/{name}", "list": "", "preview": f"/{name}/ports/8080/preview-url"}[op]
     ask(own_stand_in, "GET", f"/api/sandbox{path}")
     found = own_stand_in.seen()["referee"]["violations"][before:]
     assert any(words in one for one in found)

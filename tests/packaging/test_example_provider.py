@@ -14,37 +14,12 @@ import pytest
 from agent_server import CACHE
 from architecture.source_tree import REPOSITORY
 from clean_install import install, make_environment, run
-from e2e.world import kill_all, processes_of
+from e2e.providers import kill_all, processes_of
+from example_task import carried
 from git_repos import make_remote, work_copy
 
 EXAMPLE = REPOSITORY / "examples/taskdock-folder-provider"
 TEST_LINES_MAX = 30
-
-TASK = """
-import json, sys
-from pathlib import Path
-import anyio
-import taskdock.app
-from taskdock.app import load_config
-
-async def main(home, repo):
-    async with taskdock.app.open(load_config(home / "taskdock.toml", home=home)) as dock:
-        receipt = await dock.create_task(repo=repo, prompt="Add a note")
-        with anyio.fail_after(120):
-            async for _ in dock.watch(task=receipt.task_id):
-                task = (await dock.task(receipt.task_id)).task
-                if task.head or task.failure:
-                    break
-        boxes = sorted(path.name for path in Path(sys.argv[3]).glob("td-*"))
-        await dock.kill_task(receipt.task_id)
-        with anyio.fail_after(120):
-            async for _ in dock.watch(task=receipt.task_id):
-                if (await dock.task(receipt.task_id)).task.status.value == "killed":
-                    break
-        print(json.dumps([task.provider, task.failure and task.failure.reason, task.status.value, task.branch, boxes]))
-
-anyio.run(main, Path(sys.argv[1]), sys.argv[2], backend=sys.argv[4])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +75,11 @@ def test_a_task_runs_from_end_to_end(programs: Path, home: Path, tmp_path: Path,
     """With `providers = ["folder"]` the demo agent commits in such a sandbox, and the kill leaves nothing of it."""
     repo, boxes = work_copy(make_remote(tmp_path / "remote"), tmp_path / "checkout"), tmp_path / "boxes"
     try:
-        said = run(programs / "python", "-W", "error", "-c", TASK, home, repo, boxes, backend, cwd=tmp_path)
+        carrying = carried(programs, home, repo, boxes, backend)
     finally:
         left = processes_of(boxes)
         kill_all(left)
-    provider, failure, status, branch, names = json.loads(said)
+    provider, failure, status, branch, names = carrying
     assert (provider, failure, status, branch is not None) == ("folder", None, "running", True)
     assert len(names) == 1
     assert (left, list(boxes.glob("td-*"))) == ([], [])

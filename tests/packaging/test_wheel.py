@@ -25,7 +25,7 @@ def packaged_names() -> set[str]:
     """Name every committed file under a source root's `taskdock`, and the example's, as it should stand in the wheel."""
     inside = [path.relative_to(REPOSITORY).parts for path in project_files()]
     example = {
-        f"taskdock/testing/conformance/example/{parts[-1]}"
+        f"share/doc/taskdock/taskdock-folder-provider/{parts[-1]}"
         for parts in inside
         if parts[:2] == ("examples", "taskdock-folder-provider")
     }
@@ -36,7 +36,11 @@ def packaged_names() -> set[str]:
 def test_wheel_holds_the_sources_and_nothing_else(wheel: Path) -> None:
     """Every file of the four source roots is in the wheel, package data and the example too, and no test or tool is."""
     with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {
+            name.partition(".data/data/")[2] or name
+            for name in archive.namelist()
+            if ".dist-info/" not in name
+        }
     assert names == packaged_names()
     assert "taskdock/adapters/agent/npm/package-lock.json" in names
     assert "taskdock/adapters/agent/npm/.npmrc" in names

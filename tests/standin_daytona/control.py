@@ -18,6 +18,8 @@ from standin_daytona.service import Service
 
 CREATE_WAIT_SECONDS = 30.0
 _PAGE = 100
+_PORTS = range(3000, 10_000)
+"""As the versions of Daytona have it that take the fewest."""
 
 
 @frozen
@@ -98,6 +100,8 @@ class Control:
     async def preview(self, request: web.Request) -> web.Response:
         """The way to a port, by a token in a header."""
         box, port = self._box(request), request.match_info["port"]
+        if int(port) not in _PORTS:
+            raise Refusal(400, f"Port {port} cannot be previewed")
         url = f"{self.service.boxes.base_url}/preview/{port}-{box.key_id}"
         return web.json_response({"sandboxId": box.key_id, "url": url, "token": box.token})
 

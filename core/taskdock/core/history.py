@@ -40,6 +40,7 @@ class HistoryKind(Enum):
     SANDBOX_REAPED = "sandbox.reaped"
     WORK_COLLECTED = "work.collected"
     WORK_GIVEN_UP = "work.given_up"
+    BRANCH_MOVED = "branch.moved"
     TAB_OPENED = "tab.opened"
     TAB_READY = "tab.ready"
     TAB_FAILED = "tab.failed"

@@ -5,10 +5,11 @@ Never: an id, a time or a random number made by the core; they come in with the 
 Reads as: request path, scheduler or simulation makes one -> `step` -> Change.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from taskdock.core.commands import (
     AddRepo,
@@ -43,7 +44,9 @@ from taskdock.core.tells import (
     AwaitBranch,
     AwaitReady,
     BranchAwaited,
+    BranchBorn,
     BranchFailed,
+    BranchMoved,
     BranchReady,
     NoLongerWaits,
     RepoFailed,
@@ -60,7 +63,9 @@ __all__ = [
     "AwaitBranch",
     "AwaitReady",
     "BranchAwaited",
+    "BranchBorn",
     "BranchFailed",
+    "BranchMoved",
     "BranchReady",
     "CancelJob",
     "CancelTurn",
@@ -258,13 +263,17 @@ class Cloned:
 
 @frozen
 class JobEnded:
-    """A job came to its end, with what it changed, and why not more; `branches` is how the clone stands now, if it could be read."""
+    """A job came to its end, with what it changed, and why not more; `branches` is how the clone stands now, if it could be read.
+
+    `tasks` are those that hold a branch which it changed, by branch.
+    """
 
     result: JobResult
     failure: JobFailure | None = None
     branches: tuple[BranchSeen, ...] | None = None
     trunk_head: str | None = None
     read_at: datetime | None = None
+    tasks: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
@@ -420,20 +429,14 @@ TaskCommand = (
 )  # fmt: skip
 """What may be asked of a task that exists."""
 TaskFact = (
-    RepoReady | RepoFailed | BranchAwaited | BranchReady | BranchFailed | OutcomeReported | Started | Progressed | Delivered | PermissionAsked | SessionLost
-    | SandboxLost | SandboxReaped
+    RepoReady | RepoFailed | BranchAwaited | BranchReady | BranchFailed | BranchMoved | OutcomeReported | Started
+    | Progressed | Delivered | PermissionAsked | SessionLost | SandboxLost | SandboxReaped
 )  # fmt: skip
 TaskInput = CreateTask | TaskCommand | TaskFact
 RepoCommand = AddRepo | RetryRepo | RequestJob | CancelJob
 """What may be asked of a repo."""
 RepoInput = (
-    RepoCommand
-    | AwaitReady
-    | AwaitBranch
-    | NoLongerWaits
-    | OutcomeReported
-    | Started
-    | Progressed
+    RepoCommand | AwaitReady | AwaitBranch | NoLongerWaits | BranchBorn | OutcomeReported | Started | Progressed
     | JobStepped
-)
+)  # fmt: skip
 Input = TaskInput | RepoInput

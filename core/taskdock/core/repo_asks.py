@@ -1,6 +1,7 @@
 """Repo asks: what tasks ask of their repo, and how it answers.
 
-Owns: the handlers of what tasks tell, and `answer`, the policy that tells them how the jobs they wait for ended.
+Owns: the handlers of what tasks tell, `answer`, the policy that tells them how the jobs they wait for ended, and
+    `tell_moved`, which tells them what a job did to their branches.
 Never: an answer to a question that was answered; a job that a task waits for ended without a word to it.
 Reads as: repo_boundary dispatches here -> repo.py's table, repo_jobs.py -> `Tell` -> the task.
 """
@@ -10,14 +11,16 @@ from attrs import evolve
 from taskdock.core import inputs
 from taskdock.core.branches import Branches
 from taskdock.core.change import Draft, Place
-from taskdock.core.inputs import BranchAwaited, BranchFailed, BranchReady
+from taskdock.core.inputs import BranchAwaited, BranchFailed, BranchMoved, BranchReady
 from taskdock.core.intents import Tell
 from taskdock.core.job import COMPLETED, FINAL, Job
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import fire, must_fire
 from taskdock.core.repo import ANSWERED_MAX, MACHINE, Repo, RepoCursor, Waiting
 from taskdock.core.repo_jobs import joined, queue
-from taskdock.core.values import asked_job
+from taskdock.core.values import asked_job, is_commit
+
+_LANE = "tell"
 
 
 def await_ready(draft: Draft, message: inputs.AwaitReady) -> str | None:
@@ -51,6 +54,37 @@ def no_longer_waits(draft: Draft, message: inputs.NoLongerWaits) -> str | None:
     """A task takes its question back; the job goes on without it."""
     _forget(draft, message.task_id, message.ask)
     return None
+
+
+def branch_born(draft: Draft, message: inputs.BranchBorn) -> str | None:
+    """A task's first work made a branch: a job takes it into the stack, on the branch that it began on."""
+    repo = draft.get(Repo, draft.slice.boundary)
+    heard = Waiting(message.task_id, message.ask)
+    if heard in repo.answered:
+        return None
+    asked = inputs.RequestJob(
+        asked_job(message.task_id, message.ask),
+        JobKind.REGISTER_EXISTING_BRANCH,
+        message.branch,
+        None if message.base == repo.trunk or is_commit(message.base) else message.base,
+        requested_by=message.task_id,
+    )
+    if joined(draft, asked) is None:
+        queue(draft, asked)
+    repo = draft.get(Repo, repo.id)
+    draft.put(evolve(repo, answered=(*repo.answered, heard)[-ANSWERED_MAX:]))
+    return None
+
+
+def tell_moved(draft: Draft, job_id: str, value: object) -> None:
+    """A job has ended: tell the tasks that hold a branch which it moved."""
+    if not isinstance(value, inputs.JobEnded):
+        return
+    for branch, task_id in value.tasks.items():
+        moved = value.result.changed.get(branch)
+        if moved is not None and moved.old is not None:
+            said = BranchMoved(job_id, branch, moved.old, moved.new)
+            draft.order(Tell(task_id, said), Place(f"moved:{task_id}", _LANE))
 
 
 def answer(draft: Draft) -> None:
@@ -100,4 +134,4 @@ def _forget(draft: Draft, task_id: str, ask: int | None = None) -> None:
 
 def _tell(draft: Draft, waiting: Waiting, said: BranchAwaited | BranchReady | BranchFailed) -> None:
     # The subject of a task's question: its answers are told one after the other.
-    draft.order(Tell(waiting.task_id, said), Place(f"tell:{waiting.task_id}:{waiting.ask}", "tell"))
+    draft.order(Tell(waiting.task_id, said), Place(f"tell:{waiting.task_id}:{waiting.ask}", _LANE))

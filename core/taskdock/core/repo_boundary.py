@@ -78,7 +78,9 @@ def _outcome(draft: Draft, report: inputs.OutcomeReported) -> str | None:
     draft.close(intent)
     trigger, value, failed = trigger_of(report.outcome)
     if isinstance(intent.body, intents.RunRepoJob):
-        return jobs.ended(draft, intent, trigger, value, failed)
+        jobs.ended(draft, intent, trigger, value, failed)
+        asks.tell_moved(draft, intent.body.job_id, value)
+        return None
     if isinstance(intent.body, intents.Tell):
         if isinstance(report.outcome, Failed):
             draft.order_again(intent, report.outcome)
@@ -114,6 +116,7 @@ _HANDLERS: dict[type, Callable[[Draft, Any], str | None]] = {
     inputs.AwaitReady: asks.await_ready,
     inputs.AwaitBranch: asks.await_branch,
     inputs.NoLongerWaits: asks.no_longer_waits,
+    inputs.BranchBorn: asks.branch_born,
     inputs.OutcomeReported: _outcome,
     inputs.Progressed: _progressed,
     inputs.RequestJob: jobs.request,

@@ -137,7 +137,7 @@ def progressed(draft: Draft, job_id: str, sentence: str) -> str | None:
     return None
 
 
-def ended(draft: Draft, intent: Intent, trigger: str, value: object, failed: Failed | None) -> str | None:
+def ended(draft: Draft, intent: Intent, trigger: str, value: object, failed: Failed | None) -> None:
     """A run of a job came to its end."""
     assert isinstance(intent.body, RunRepoJob)
     if isinstance(value, JobEnded):
@@ -148,7 +148,6 @@ def ended(draft: Draft, intent: Intent, trigger: str, value: object, failed: Fai
     if isinstance(value, JobEnded):
         _take_branches(draft, value)
         _remember_undo(draft, draft.get(Job, intent.body.job_id))
-    return None
 
 
 def _take_branches(draft: Draft, end: JobEnded) -> None:

@@ -41,10 +41,7 @@ def available_actions(slice_: Slice) -> dict[str, tuple[str, ...]]:
 
 def branch_may_change(task: Task) -> bool:
     """Whether nothing outside has the task's branch name yet, and the task is not on its way out."""
-    is_outside = (
-        task.create_began is not None or task.mark is not None or task.destroy_ordered or task.generation > 1
-    )
-    return not is_outside and not task.is_leaving and not task.on_branch
+    return not task.is_outside and not task.is_leaving and not task.on_branch
 
 
 def takes_messages(task: Task, tab: Tab) -> bool:

@@ -9,7 +9,14 @@ from attrs import evolve
 
 from taskdock.core.change import Place
 from taskdock.core.history import HistoryKind
-from taskdock.core.inputs import AwaitBranch, AwaitReady, BranchAwaited, BranchReady, NoLongerWaits
+from taskdock.core.inputs import (
+    AwaitBranch,
+    AwaitReady,
+    BranchAwaited,
+    BranchBorn,
+    BranchReady,
+    NoLongerWaits,
+)
 from taskdock.core.intents import Intent, Tell
 from taskdock.core.machine import order
 from taskdock.core.task_notes import TaskNotes
@@ -20,7 +27,7 @@ _LANE = "tell"
 
 def is_for_others(intent: Intent) -> bool:
     """Whether an intent tells another boundary something that it needs, whatever becomes of the task."""
-    return isinstance(intent.body, Tell) and isinstance(intent.body.input, NoLongerWaits)
+    return isinstance(intent.body, Tell) and isinstance(intent.body.input, NoLongerWaits | BranchBorn)
 
 
 class TaskAsks(TaskNotes):
@@ -72,7 +79,13 @@ class TaskAsks(TaskNotes):
         if self.task.at == ATTACH:
             self._say(self.task.ask, NoLongerWaits(self.task.id, self.task.ask))
 
-    def _say(self, ask: int, said: AwaitReady | AwaitBranch | NoLongerWaits) -> None:
+    def tell_born(self, head: str) -> None:
+        """The service clone has the task's branch, which nobody had before: its repo takes it into the stack."""
+        task, ask = self.task, self._draft.next_run
+        assert task.branch is not None and task.base is not None
+        self._say(ask, BranchBorn(task.id, ask, task.branch, task.base, head))
+
+    def _say(self, ask: int, said: AwaitReady | AwaitBranch | NoLongerWaits | BranchBorn) -> None:
         # What takes a question back has its subject, so it waits until an execution of the question has ended.
         self._draft.order(Tell(self.task.repo_id, said), Place(f"ask:{ask}", _LANE))
 

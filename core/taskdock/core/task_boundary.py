@@ -80,6 +80,7 @@ _HANDLERS: dict[type, _Handler] = {
     inputs.BranchAwaited: task_facts.branch_awaited,
     inputs.BranchReady: task_facts.branch_ready,
     inputs.BranchFailed: task_facts.branch_failed,
+    inputs.BranchMoved: task_facts.branch_moved,
     inputs.Started: task_facts.started,
     inputs.Progressed: task_facts.progressed,
     inputs.Delivered: task_facts.delivered,

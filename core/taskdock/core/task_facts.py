@@ -5,6 +5,8 @@ Never: a rejection; a fact that fits nothing any more is ignored, with the reaso
 Reads as: task_boundary.step -> a handler here -> the table that it concerns.
 """
 
+from typing import Any
+
 from attrs import evolve
 
 from taskdock.core import inputs, intents
@@ -20,7 +22,7 @@ from taskdock.core.message import MESSAGE_MACHINE, TURN_MACHINE, Message, Messag
 from taskdock.core.permission import PermissionCursor
 from taskdock.core.tab import Permission, Tab, TabCursor
 from taskdock.core.task_orders import TaskCursor
-from taskdock.core.task_record import ARCHIVED, KILLED
+from taskdock.core.task_record import ARCHIVED, KILLED, Task
 from taskdock.core.turns import end_turn, the_task
 
 
@@ -142,6 +144,29 @@ def branch_failed(draft: Draft, fact: inputs.BranchFailed) -> str | None:
     reason = f"The branch {the_task(draft).branch!r} cannot be worked on: {fact.reason} ({fact.job_id})"
     failed = Failed(FailureClass.PERMANENT, reason, log_tail=fact.log_tail)
     return _repo_answer(draft, "branch_failed", fact.ask, failed, fact)
+
+
+def branch_moved(draft: Draft, fact: inputs.BranchMoved) -> str | None:
+    """A job of the repo moved the task's branch: shown, and never forced on the sandbox, which has the task's own work."""
+    task = the_task(draft)
+    if task.branch != fact.branch or task.at in (ARCHIVED, KILLED):
+        return "the task has not that branch any more"
+    if task.moved_by == fact.job_id:
+        return "it is known already"
+    draft.note(HistoryKind.BRANCH_MOVED, branch=fact.branch, old=fact.old, new=fact.new, job=fact.job_id)
+    draft.put(evolve(task, updated_at=draft.now, moved_by=fact.job_id, **_moved(task, fact)))
+    return None
+
+
+def _moved(task: Task, fact: inputs.BranchMoved) -> dict[str, Any]:
+    """Where the branch stands against the task's work: away from it, or back (an undo does that)."""
+    if not task.is_outside:
+        # It will start from wherever the branch is by then.
+        return {}
+    left_at = task.moved_from if task.moved else fact.old
+    if left_at is not None and fact.new == left_at:
+        return {"moved": False, "moved_from": None, "moved_to": None}
+    return {"moved": True, "moved_from": left_at, "moved_to": fact.new}
 
 
 def _repo_answer(

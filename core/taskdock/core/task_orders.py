@@ -134,12 +134,19 @@ class TaskCursor(TaskAsks):
         work = self._value(WorkCollected)
         assert self._intent is not None and isinstance(self._intent.body, CollectWork)
         owed = self.task.work_owed and not (self._intent.body.quiesce and not work.uncommitted)
-        head, kept, moved = work.head or self.task.head, work.kept, not work.branch_moved
+        head, kept = work.head or self.task.head, work.kept
+        # Without a commit of its own there is nothing that its branch could have followed.
+        moved = self.task.moved if work.head is None else not work.branch_moved
+        is_born = self.task.head is None and not moved and not self.task.on_branch
         if (head, kept) != (self.task.head, self.task.kept):
             self._draft.note(
                 HistoryKind.WORK_COLLECTED, head=head, branch=self.task.branch, moved=moved, uncommitted=kept
             )
             self._put(head=head, kept=kept, moved=moved)
+        if not moved:
+            self._put(moved_from=None, moved_to=None)
+        if is_born and head is not None:
+            self.tell_born(head)
         self._put(work_owed=owed)
 
     @order
@@ -324,11 +331,18 @@ class TaskCursor(TaskAsks):
         self._ensure(body, Place("sandbox", RELEASE_LANE), not_before=self._settled_at())
 
     def _settled_at(self) -> datetime | None:
-        """When to ask again after an absence that came too early to prove anything."""
+        """When to ask again after an absence that came too early to prove anything.
+
+        Where that time is over, the look was not late enough all the same: the clock was set, and the look did not go by it.
+        """
         seen = self._input
         if not isinstance(seen, SandboxReleased | SandboxStopped):
             return None
-        return self.task.settled_at(seen.create_window_seconds, self._draft.figures.call_seconds)
+        at, now = (
+            self.task.settled_at(seen.create_window_seconds, self._draft.figures.call_seconds),
+            self._draft.now,
+        )
+        return at if at is None or at > now else now + (at - seen.read_at)
 
     @order
     def be_stopped(self) -> None:

@@ -175,6 +175,12 @@ class Task:
     """How many files with uncommitted changes the service clone holds beside that commit."""
     moved: bool = False
     """The branch was moved elsewhere; the work is under the task's own ref."""
+    moved_from: str | None = None
+    """Where a job found the branch that it moved away from the task's work; None when none did."""
+    moved_to: str | None = None
+    """And where the branch stands since; None also when it is gone."""
+    moved_by: str | None = None
+    """The last job that moved the branch."""
     force: bool = False
     """What cannot be brought out does not hold up the stop, archive or kill under way."""
     discard: bool = False
@@ -201,6 +207,12 @@ class Task:
     def is_leaving(self) -> bool:
         """Whether it was killed or archived, also where that has failed so far: it takes no tabs and no messages."""
         return self.is_ending or self.at in (*ARCHIVED_BY, *ARCHIVE_FAILED, ARCHIVED)
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether a sandbox of it was ever begun, so that something outside knows its branch."""
+        begun = self.create_began is not None or self.mark is not None
+        return begun or self.destroy_ordered or self.generation > 1
 
     @property
     def sandbox(self) -> Sandbox:

@@ -81,14 +81,32 @@ class NoLongerWaits:
     ask: int
 
 
+# What has become of a branch
+
+
+@frozen
+class BranchBorn:
+    """A task tells its repo that the service clone has the task's new branch: from `base`, at `head`."""
+
+    task_id: str
+    ask: int
+    branch: str
+    base: str
+    head: str
+
+
+@frozen
+class BranchMoved:
+    """A repo tells a task that a job moved its branch; None stands for no branch at all."""
+
+    job_id: str
+    branch: str
+    old: str | None
+    new: str | None
+
+
 TellInput = (
-    AwaitReady
-    | RepoReady
-    | RepoFailed
-    | AwaitBranch
-    | BranchAwaited
-    | BranchReady
-    | BranchFailed
-    | NoLongerWaits
-)
+    AwaitReady | RepoReady | RepoFailed | AwaitBranch | BranchAwaited | BranchReady | BranchFailed | NoLongerWaits
+    | BranchBorn | BranchMoved
+)  # fmt: skip
 """What one boundary may say to another."""

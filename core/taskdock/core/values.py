@@ -21,6 +21,7 @@ FIRST_LINE_CHARACTERS_MAX = 80
 
 # git check-ref-format, rules 1 to 10, as one expression per rule family.
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _SCP_REMOTE = re.compile(r"^[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:(?!//)\S+$")
 _URL_REMOTE = re.compile(r"^(https?|ssh|git|file)://\S+$")
 _CREDENTIALS = re.compile(r"^(https?://[^/@]*@|[a-z]+://[^/@]*:[^/@]*@)")
@@ -90,6 +91,11 @@ def _encodes(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_commit(text: str) -> bool:
+    """Whether a text reads as a commit: 7 to 64 hex digits."""
+    return _COMMIT.fullmatch(text) is not None
 
 
 def is_remote(text: str) -> bool:

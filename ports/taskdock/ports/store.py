@@ -194,6 +194,10 @@ class Reads(Protocol):
         """The repo that a job belongs to."""
         ...
 
+    async def holders(self, repo_id: str, branches: Sequence[str]) -> Mapping[str, str]:
+        """Which task holds each of these branches of a repo; those that nobody holds are left out."""
+        ...
+
     async def task_of(self, record_id: str) -> str | None:
         """The task that a tab or a message belongs to."""
         ...

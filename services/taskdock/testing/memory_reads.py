@@ -66,6 +66,12 @@ class MemoryReads:
         row = self.data.rows["job"].get(job_id)
         return None if row is None else row.boundary
 
+    async def holders(self, repo_id: str, branches: Sequence[str]) -> Mapping[str, str]:
+        """Which task holds each branch."""
+        await anyio.lowlevel.checkpoint()
+        holds = self.data.holds
+        return {branch: holds[repo_id, branch] for branch in branches if (repo_id, branch) in holds}
+
     async def task_of(self, record_id: str) -> str | None:
         """The task of a tab or a message."""
         await anyio.lowlevel.checkpoint()

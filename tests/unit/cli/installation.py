@@ -25,7 +25,7 @@ from taskdock.adapters.store.sqlite.store import SqliteStore
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import Failed, FailureClass, Outcome, OutcomeReported, Started, Succeeded, TurnEnd
 from taskdock.core.intents import Figures, Intent
-from taskdock.core.job_record import BranchSeen, JobErrorKind, JobFailure, JobResult
+from taskdock.core.job_record import BranchSeen, JobFailure, JobResult
 from taskdock.ports.store import NewItem
 from taskdock.services.dock import Dock, TaskView
 from taskdock.services.feed import Hub
@@ -70,18 +70,6 @@ def seen(phase: inputs.SandboxPhase) -> Answer:
     return lambda _body: Succeeded(inputs.Observed(phase, datetime.now(UTC)))
 
 
-def job_done(body: Any) -> Outcome:  # noqa: ANN401 - as `Answer` has it
-    """Have a job find its branch."""
-    seen = (BranchSeen(body.branch or "main", HEAD),)
-    return Succeeded(inputs.JobEnded(JobResult(), None, seen, HEAD, datetime.now(UTC)))
-
-
-def job_failed(reason: str) -> Answer:
-    """Have a job end in error."""
-    failure = JobFailure(JobErrorKind.USER_ERROR, reason)
-    return lambda _body: Succeeded(inputs.JobEnded(JobResult(), failure))
-
-
 def permanent(reason: str, log_tail: str | None = None) -> Answer:
     """Fail for good."""
     return lambda _body: Failed(FailureClass.PERMANENT, reason, log_tail=log_tail)
@@ -105,7 +93,6 @@ def failing_once(reason: str, then: Answer) -> Answer:
 def _answers() -> dict[type, Answer]:
     return {
         intents.CloneRepo: _done(inputs.Cloned("main", HEAD)),
-        intents.RunRepoJob: job_done,
         intents.EnsureName: _named,
         intents.CreateSandbox: _done(inputs.SandboxReady(adopted=False)),
         intents.EnsureAgent: _done(inputs.AgentReady()),
@@ -119,6 +106,7 @@ def _answers() -> dict[type, Answer]:
         intents.ObserveSandbox: seen(inputs.SandboxPhase.RUNNING),
         intents.StopSandbox: _stopped,
         intents.DestroySandbox: _gone,
+        intents.RunRepoJob: job_ends(),
         intents.Wake: _done(inputs.Woken()),
     }
 

@@ -8,7 +8,8 @@ import pytest
 
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import Succeeded, TurnEnd
-from unit.cli.installation import HEAD, Played, Stage, failing_once, job_failed, permanent
+from taskdock.core.job_record import JobErrorKind, JobFailure
+from unit.cli.installation import HEAD, Played, Stage, failing_once, job_ends, permanent
 
 REMOTE = "/srv/x.git"
 
@@ -215,7 +216,9 @@ def test_a_job_that_is_cancelled_by_force_fails_its_task(stage: Stage) -> None:
 
 def test_a_task_on_a_branch_that_is_nowhere_fails_with_the_reason(stage: Stage) -> None:
     """The exit code is 1, and the reason is the job's."""
-    stage.played.answers[intents.RunRepoJob] = job_failed("nobody has it")
+    stage.played.answers[intents.RunRepoJob] = job_ends(
+        failure=JobFailure(JobErrorKind.USER_ERROR, "nobody has it")
+    )
     run = stage.taskdock("task", "create", "--repo", REMOTE, "--on-branch", "theirs", "x")
     assert run.code == 1
     assert "The branch 'theirs' cannot be worked on: nobody has it (job-" in run.err

@@ -11,6 +11,7 @@ from taskdock.core import inputs, intents
 from taskdock.core.inputs import (
     BranchAwaited,
     BranchFailed,
+    BranchMoved,
     BranchReady,
     Delivered,
     Failed,
@@ -188,7 +189,7 @@ def ask_permission(walk: TaskWalk) -> None:
 
 
 def answer_for_repo(walk: TaskWalk) -> None:
-    """The repo answers the question that the task asked last, or one that it asked before."""
+    """The repo answers the question that the task asked last, or one that it asked before; or says what a job did."""
     ask = walk.task.ask - walk.pick((0, 0, 1))
     if walk.task.at == "init_attach_branch":
         of_branch: tuple[Input, ...] = (
@@ -197,6 +198,9 @@ def answer_for_repo(walk: TaskWalk) -> None:
             BranchFailed(ask, "job-1", "no"),
         )
         walk.say(walk.pick(of_branch))
+    if walk.task.branch is not None and walk.pick((True, False)):
+        job = f"job-{walk.pick((1, 2, 3))}"
+        walk.say(BranchMoved(job, walk.task.branch, walk.pick(("c1", None)), walk.pick(("c1", "c2", None))))
     ready, failed = RepoReady(ask), RepoFailed(ask, "no such remote")
     walk.say(ready if walk.pick((True, True, False)) else failed)
 

@@ -15,7 +15,9 @@ from taskdock.core.inputs import (
     AwaitBranch,
     AwaitReady,
     BranchAwaited,
+    BranchBorn,
     BranchFailed,
+    BranchMoved,
     BranchReady,
     Delivered,
     Failed,
@@ -98,7 +100,7 @@ VALUES: dict[type[Body], tuple[Value, ...]] = {
     intents.DestroySandbox: (SandboxReleased(START, WINDOW_SECONDS), SandboxReleased(LATE, WINDOW_SECONDS)),
     intents.CloneRepo: (inputs.Cloned("main", "c0"),),
     intents.RunRepoJob: (
-        inputs.JobEnded(JobResult(changed={"one": Moved("a1", "a2")})),
+        inputs.JobEnded(JobResult(changed={"one": Moved("a1", "a2")}), tasks={"one": "task-1", "two": "task-2"}),
         inputs.JobEnded(JobResult(), JobFailure(JobErrorKind.CONFLICT, "all of it")),
         inputs.JobEnded(JobResult(), branches=(BranchSeen("one", "a2"),), trunk_head="c1", read_at=LATE),
     ),
@@ -189,6 +191,8 @@ def task_facts() -> Iterator[Input]:
     for ask in range(4):
         yield from (RepoReady(ask), RepoFailed(ask, "no such remote"), BranchAwaited(ask, "job-1"))
         yield from (BranchReady(ask, "job-1", "c7"), BranchFailed(ask, "job-1", "nobody has it"))
+    for branch in ("do-it-1", THEIRS):
+        yield from (BranchMoved("job-1", branch, "c1", "c2"), BranchMoved("job-2", branch, "c2", None))
     for name in ("td-75b98ee5-task-1-g1", "td-75b98ee5-task-1-g2"):
         yield SandboxLost(name, "it was deleted")
         yield SandboxReaped(name, "no task needs it")
@@ -212,6 +216,10 @@ def repo_inputs(story: RepoStory) -> Iterator[Input]:
     for ask in (1, 3, 4):
         yield from (AwaitBranch("task-1", ask, THEIRS), AwaitBranch("task-1", ask, "one"))
         yield NoLongerWaits("task-1", ask)
+        yield from (
+            BranchBorn("task-1", ask, "one", "main", "a1"),
+            BranchBorn("task-2", ask, "one", "two", "a1"),
+        )
     yield from about_intents(story)
     if not story.boundary.outbox:
         yield from (

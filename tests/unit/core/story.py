@@ -234,9 +234,11 @@ class TaskStory(Story):
         return self.end_turn(end, tab)
 
     def collect(self, head: str | None = "c1", *uncommitted: str) -> Change:
-        """The work is brought out."""
+        """The work is brought out; a branch that it makes is told to the repo."""
         work = inputs.WorkCollected(head, branch_moved=True, uncommitted=uncommitted)
-        return self.succeed(intents.CollectWork, work)
+        change = self.succeed(intents.CollectWork, work)
+        self.be_heard()
+        return change
 
     def release(self, *, early: bool = False) -> Change:
         """The sandbox is gone, and no create of it can land any more, unless that is said too `early`."""

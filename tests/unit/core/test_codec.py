@@ -16,7 +16,9 @@ from taskdock.core.inputs import (
     AwaitBranch,
     AwaitReady,
     BranchAwaited,
+    BranchBorn,
     BranchFailed,
+    BranchMoved,
     BranchReady,
     NoLongerWaits,
     RepoFailed,
@@ -172,6 +174,7 @@ def test_whole_number_may_stand_for_one_that_is_not(stored: object, read: float 
     [
         AwaitReady("task-1", 3), RepoReady(3), RepoFailed(3, "no", None), RepoFailed(3, "no", "x"),
         AwaitBranch("task-1", 3, "theirs"), NoLongerWaits("task-1", 3), BranchAwaited(3, "job-1"),
+        BranchBorn("task-1", 3, "one", "main", "c1"), BranchMoved("job-1", "one", "c1", None),
         BranchReady(3, "job-1", "c7"), BranchReady(3, "job-1", None), BranchFailed(3, "job-1", "no"),
     ],
 )  # fmt: skip

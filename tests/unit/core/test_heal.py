@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
 from taskdock.core import intents
 from taskdock.core.inputs import FailureClass, Observed, SandboxPhase, SetBranch, TurnEnd
@@ -239,6 +240,29 @@ def test_failed_look_is_tried_again() -> None:
     assert (story.at, look_of(story).attempt) == ("running/observe", 2)
 
 
+@pytest.mark.parametrize("phase", [STOPPED, FAILED])
+def test_heal_takes_back_the_copy_of_the_work(phase: SandboxPhase) -> None:
+    """A copy that was to be made in a sandbox that does not run is not made: what it was of is collected another way, or lost."""
+    story = g.copying()
+    story.lose_sandbox()
+    assert story.kinds() == ["CollectWork", "ObserveSandbox"]
+    copy = story.open(intents.CollectWork)[0]
+    change = story.observe(phase)
+    assert copy.id in change.cancelled
+    assert all(getattr(intent.body, "quiesce", True) for intent in story.boundary.outbox.values())
+
+
+def test_release_ends_the_sessions_that_were_still_to_be_ended() -> None:
+    """With its sandbox every session is gone: nobody asks the next one to end a session that was in the last."""
+    story = g.closing_idle()
+    story.wake("closing")
+    assert story.kinds() == ["CloseSession"]
+    story.lose_sandbox()
+    story.find_gone()
+    story.release()
+    assert story.kinds() == ["CreateSandbox"]
+
+
 # Too often
 
 
@@ -251,6 +275,15 @@ def test_fourth_loss_within_half_an_hour_is_unstable() -> None:
         "unstable: the sandbox is stopped, and it was replaced or started again 3 times within 30 minutes"
     )
     assert story.tab().at == "error/task"
+
+
+def test_unstable_tells_the_time_that_heals_count_for() -> None:
+    """Where heals count for another time than half an hour, the sentence says so."""
+    story = g.looking_unstable()
+    story.boundary.figures = evolve(story.boundary.figures, heals_seconds=5400.0)
+    story.observe(STOPPED)
+    assert story.task.failure is not None
+    assert story.task.failure.reason.endswith("3 times within 90 minutes")
 
 
 def test_false_alarms_are_no_heals() -> None:

@@ -8,6 +8,7 @@ import pytest
 from taskdock.core.history import HistoryEvent, HistoryKind, Json
 from taskdock.core.inputs import (
     AnswerPermission,
+    BranchMoved,
     BranchReady,
     CloseTab,
     EditMessage,
@@ -129,6 +130,8 @@ EVENTS: list[tuple[HistoryKind, Given, Input | Asked, str | None, dict[str, obje
      {"reason": "work_not_collected: uncommitted changes in notes.txt", "head": "c2"}),
     (K.WORK_GIVEN_UP, g.KILL.forced, fails(CollectWork, PERMANENT), None, {"reason": "it broke", "head": "c1"}),
     (K.WORK_GIVEN_UP, g.looking, GOING, None, {"reason": "the sandbox is destroying", "head": "c1"}),
+    (K.BRANCH_MOVED, g.idle, BranchMoved(JOB, "do-it-1", "c1", "c2"), None,
+     {"branch": "do-it-1", "old": "c1", "new": "c2", "job": JOB}),
     (K.TAB_OPENED, g.idle, OpenTab(TAB_2), TAB_2, {"number": 2}),
     (K.TAB_READY, g.opening_session, done(CreateSession, SessionReady("s1", "p1")), TAB, {"session": "s1"}),
     (K.TAB_FAILED, g.second_tab_pending, fails(CreateSession, PERMANENT), TAB_2,
@@ -200,7 +203,7 @@ def test_kinds_are_stable() -> None:
         "task.running", "task.failed", "task.retried", "task.stopped", "task.resumed", "task.archived",
         "task.unarchived", "task.killed", "task.renamed",
         "sandbox.created", "sandbox.adopted", "sandbox.lost", "sandbox.released", "sandbox.reaped",
-        "work.collected", "work.given_up",
+        "work.collected", "work.given_up", "branch.moved",
         "tab.opened", "tab.ready", "tab.failed", "tab.closed",
         "message.sent", "message.edited", "message.withdrawn", "message.failed", "turn.started", "turn.ended",
         "permission.asked", "permission.answered",

@@ -195,7 +195,7 @@ def test_copy_tells_what_it_left_behind() -> None:
     """Uncommitted files do not fail a copy: its head and what was kept are told, and the work stays owed."""
     story = g.copying()
     change = story.collect("c7", "notes.txt")
-    assert kinds_of(change) == ("", "work.collected")
+    assert kinds_of(change) == ("Tell", "work.collected")
     assert (story.task.head, story.task.work_owed) == ("c7", True)
 
 

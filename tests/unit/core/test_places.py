@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from taskdock.core.inputs import AwaitBranch, AwaitReady, NoLongerWaits
+from taskdock.core.inputs import AwaitBranch, AwaitReady, BranchBorn, BranchMoved, NoLongerWaits
 from taskdock.core.intents import Figures, Intent, Tell, Wake
 from taskdock.core.job import Job
 from taskdock.core.message import Message
@@ -67,7 +67,9 @@ def place(intent: Intent) -> tuple[str, str]:
 def _subject(tell: Tell, intent: Intent) -> str:
     """A question has its own number, what takes it back or answers it has the number of the question."""
     said = tell.input
-    if isinstance(said, AwaitReady | AwaitBranch | NoLongerWaits):
+    if isinstance(said, BranchMoved):
+        return f"moved:{tell.target}"
+    if isinstance(said, AwaitReady | AwaitBranch | NoLongerWaits | BranchBorn):
         assert isinstance(said, NoLongerWaits) or said.ask == int(intent.id.rpartition("#")[2])
         return f"ask:{said.ask}"
     return f"tell:{tell.target}:{said.ask}"

@@ -25,4 +25,5 @@ async def run_repo_job(body: RunRepoJob, execution: Execution, tools: Tools) -> 
         undo_of=body.undo_of,
     )
     end = await (tools.stack.settle(order) if body.settles else tools.stack.run(order, execution))
-    return JobEnded(end.result, end.failure, end.branches, end.trunk_head, end.read_at)
+    tasks = await tools.reads.holders(body.repo_id, tuple(end.result.changed)) if end.result.changed else {}
+    return JobEnded(end.result, end.failure, end.branches, end.trunk_head, end.read_at, tasks)

@@ -2,7 +2,7 @@
 
 Owns: `python -m taskdock.testing.conformance --example FOLDER`.
 Never: a file that is there already, changed.
-Reads as: a shell -> this -> the files that the wheel brings, or those of `examples/` in a checkout.
+Reads as: a shell -> this -> examples.py.
 """
 
 import argparse

@@ -189,6 +189,11 @@ async def check_branch_is_held_once(sut: StoreUnderTest) -> None:
     taken = creation(2, branch="fix")
     await sut.require_refused(BranchHeld("fix", task_id(1)), taken, "A branch that another task holds")
     await sut.create(3, branch="fix", repo="repo-2")
+    holders = await sut.store.holders("repo-1", ["fix", "nobody's"])
+    require(
+        holders == {"fix": task_id(1)},
+        f"Of the branches asked for, tell who holds which in this repo: {task_id(1)} 'fix', not {holders}.",
+    )
     again = await sut.decide(task_id(1), inputs.OpenTab("tab-2"))
     await sut.commit(evolve(again, hold=BranchHold("repo-1", "fix", task_id(1))))
     foreign = await sut.decide(task_id(3), inputs.OpenTab("tab-3"))

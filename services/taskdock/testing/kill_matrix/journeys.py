@@ -198,6 +198,7 @@ _CREATED = (
     "clones.known_heads",
     "access.get_file",
     "clones.take_in",
+    "stack.run",
 )
 _ENDED = ("access.stop_service", "clones.take_in", "provider.destroy")
 _MADE_AGAIN = ("provider.ensure", "clones.checkout", "access.put_files", "access.ensure_service")

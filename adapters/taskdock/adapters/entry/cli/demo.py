@@ -1,8 +1,8 @@
-"""Demo: one task from its creation to its commit, on a repo made for it, with every step shown.
+"""Demo: one task from its creation to its commit, and a stack that follows trunk, on a repo made for them, step by step.
 
 Owns: `taskdock demo`.
 Never: a stand-in; the store, git, the sandbox and the agent's server are the real ones, only the agent has no model.
-Reads as: app.py -> `command` -> dock -> following.py.
+Reads as: app.py -> `command` -> dock -> following.py, demo_stack.py.
 """
 
 import json
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import anyio
 import click
-from attrs import field, frozen, mutable
+from attrs import evolve, field, frozen, mutable
 
 from taskdock.adapters.entry.cli import orders, output, rests, sayings
 from taskdock.adapters.entry.cli.cloning import follow_clone
 from taskdock.adapters.entry.cli.demo_repo import NAME, demo_repo, git
+from taskdock.adapters.entry.cli.demo_stack import StackDemo
 from taskdock.adapters.entry.cli.exit_codes import ExitCode
 from taskdock.adapters.entry.cli.following import View, Wanted, follow
 from taskdock.adapters.entry.cli.invocation import Command, Invocation
@@ -34,7 +35,7 @@ PROMPT = "Write a note on how to greet people in French"
 @click.option("--stay", is_flag=True, help="Go on scheduling afterwards, until SIGINT or SIGTERM.")
 @click.pass_context
 def command(context: click.Context, *, stay: bool) -> None:
-    """Make a small repo, drive one task on it to its commit, and show every step."""
+    """Make a small repo, drive one task on it to its commit, restack three branches and undo it, and show every step."""
     demo = _Demo(Invocation.of(context), stay=stay)
     run(context, demo.work, schedule=True, code_after_signal=lambda: demo.code)
 
@@ -46,6 +47,8 @@ class _Ended:
     task: Task
     rest: Rest
     log: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    """The restack and its undo; none without git-spice."""
 
 
 @mutable(eq=False)
@@ -60,7 +63,11 @@ class _Demo:
     async def work(self, dock: Dock) -> int:
         """All of it."""
         ended = await self._drive(dock)
-        await self._tell(ended)
+        await self._tell_commits(ended)
+        if ended.rest.ok:
+            ended = await self._restack(dock, ended)
+        if self.invocation.json:
+            await self._tell_document(ended)
         if not self.stay:
             return orders.code_of(await self._clean_up(dock, ended) if ended.rest.ok else ended.rest)
         if not ended.rest.ok:
@@ -90,6 +97,12 @@ class _Demo:
             rest = Rest(ok=False, reason="no commit came of it")
         return _Ended(task, rest, tuple(await self._log(task)))
 
+    async def _restack(self, dock: Dock, ended: _Ended) -> _Ended:
+        """Show a stack that follows trunk, and goes back."""
+        stack = StackDemo(dock, ended.task.repo_id, self.invocation.workspace, self._view, self._say)
+        rest = await stack.show(await demo_repo(self.invocation.home / "demo"))
+        return evolve(ended, rest=rest, jobs=tuple(stack.jobs))
+
     async def _clean_up(self, dock: Dock, ended: _Ended) -> Rest:
         """Kill the task, so that nothing of the demo goes on running; a demo that failed is left to be looked at."""
         since = dock.clock.now()
@@ -114,14 +127,16 @@ class _Demo:
         if not self.invocation.json:
             await output.say(text)
 
-    async def _tell(self, ended: _Ended) -> None:
+    async def _tell_document(self, ended: _Ended) -> None:
+        task = ended.task
+        told = {"repo_id": task.repo_id, "task_id": task.id, "ok": ended.rest.ok, "job_ids": list(ended.jobs)}
+        commit = {"branch": task.branch, "head": task.head, "log": list(ended.log)}
+        await output.say(json.dumps({**told, **commit}))
+
+    async def _tell_commits(self, ended: _Ended) -> None:
         """The result, with the commit."""
         task = ended.task
-        if self.invocation.json:
-            told = {"repo_id": task.repo_id, "task_id": task.id, "ok": ended.rest.ok}
-            commit = {"branch": task.branch, "head": task.head, "log": list(ended.log)}
-            await output.say(json.dumps({**told, **commit}))
-        elif ended.log:
+        if ended.log and not self.invocation.json:
             where = self.invocation.installation.clone_path
             place = f" in {where(self.invocation.home, task.repo_id)}" if where else ""
             await output.say(f"git log --oneline {task.branch}{place}")

@@ -1,6 +1,6 @@
 """Demo repo: a small bare remote with a few commits, made by real git, for a task to work on.
 
-Owns: what is in it, and where it is made.
+Owns: what is in it, where it is made, and the stack of branches and the move of trunk that the demo adds.
 Never: the git config, identity or hooks of the person who runs the demo.
 Reads as: demo.py -> `demo_repo(folder)` -> git.
 """
@@ -27,6 +27,9 @@ _COMMITS: tuple[tuple[str, dict[str, str]], ...] = (
     ("Say how to run it", {"README.md": "# Greetings\n\n    python -c 'import greetings'\n"}),
 )  # fmt: skip
 
+STACK = {"greet/french": "main", "greet/german": "greet/french", "greet/polite": "greet/german"}
+"""Each branch of the demo's stack with the one it stands on, the lowest first."""
+
 
 async def demo_repo(folder: Path) -> Path:
     """The remote below `folder`: made, unless it is there already. Unsupported without git."""
@@ -43,6 +46,29 @@ async def demo_repo(folder: Path) -> Path:
     finally:
         await anyio.to_thread.run_sync(lambda: shutil.rmtree(made, ignore_errors=True))
     return path
+
+
+async def add_stack(remote: Path) -> dict[str, str]:
+    """Give the remote the branches of `STACK`, each with a commit on its parent, unless it has them."""
+    there = (await git(remote, "for-each-ref", "--format=%(refname:short)", "refs/heads/greet")).split()
+    for branch, parent in STACK.items():
+        if branch not in there:
+            await _commit(remote, branch, parent, f"Greet: {branch}", f"{branch.partition('/')[2]}.md")
+    return STACK
+
+
+async def move_trunk(remote: Path) -> None:
+    """Add a commit to the remote's trunk, as a colleague would."""
+    count = (await git(remote, "rev-list", "--count", "main")).strip()
+    await _commit(remote, "main", "main", f"News {count}", f"news-{count}.md")
+
+
+async def _commit(remote: Path, branch: str, parent: str, message: str, name: str) -> None:
+    stream = (
+        f"commit refs/heads/{branch}\ncommitter {_AUTHOR}\n{_data(message)}from refs/heads/{parent}^0\n"
+        f"M 100644 inline {name}\n{_data(message)}"
+    )
+    await git(remote, "fast-import", "--quiet", "--date-format=raw", stdin=stream.encode())
 
 
 async def git(folder: Path, *arguments: str, stdin: bytes = b"") -> str:

@@ -5,7 +5,7 @@ Never: a prompt; texts of messages are in the transcript alone.
 Reads as: a command -> a document -> output.py.
 
     task    id workspace repo_id provider agent model permission_mode title branch base on_branch status activity step failure head
-            moved sandbox generation created_at updated_at; shown alone also: version waits_for available_actions tabs
+            moved moved_to moved_by sandbox generation created_at updated_at; shown alone also: version waits_for available_actions tabs
             queued held permissions
     tab     id task_id number name agent model status turn message_id held last_end last_end_detail turns_ended session_id
             sandbox failure opened_at updated_at closed_at; shown alone also: available_actions
@@ -56,7 +56,7 @@ def task_document(task: Task) -> Document:
         "activity": task.activity.value,
         "step": _step(task.step),
         "failure": _failure(task.failure),
-        **_fields(task, "head", "moved"),
+        **_fields(task, "head", "moved", "moved_to", "moved_by"),
         "sandbox": task.sandbox.name if task.box_ordered else None,
         "generation": task.generation,
         **_times(task, "created_at", "updated_at"),

@@ -78,6 +78,11 @@ def _collected(data: _Data) -> str | None:
     return f"commit {head} on {data['branch']}{beside}"
 
 
+def _moved(data: _Data) -> str:
+    where = f"moved to {commit(data['new'])}" if data.get("new") else "taken away"
+    return f"the branch {data['branch']} was {where} by {data['job']}"
+
+
 def _lost(data: _Data) -> str:
     kept = f"; the work up to {commit(data['head'])} is kept" if data.get("head") else ""
     owed = ", what came after it may be lost" if data.get("work_owed") else ""
@@ -104,6 +109,7 @@ _SAYINGS: dict[HistoryKind, Callable[[_Data], str | None]] = {
         f"sandbox {data['sandbox']} was left over and is ended: {data['reason']}"
     ),
     HistoryKind.WORK_COLLECTED: _collected,
+    HistoryKind.BRANCH_MOVED: _moved,
     HistoryKind.WORK_GIVEN_UP: lambda data: f"work was given up: {data['reason']}",
     HistoryKind.TAB_FAILED: lambda data: (
         f"a tab failed: {data['reason']}" if data.get("cause") == "session" else None

@@ -56,7 +56,7 @@ def show_lines(view: TaskView, repo: Repo, now: datetime, columns: int | None) -
         ("status", task.status.value),
         ("step", _step(task.step, view.waits_for, now)),
         ("repo", f"{repo.name} ({repo.remote})"),
-        ("branch", task.branch),
+        ("branch", _branch(task)),
         ("base", task.base),
         ("commit", sayings.commit(task.head) if task.head else None),
         ("provider", task.provider),
@@ -108,6 +108,16 @@ def _step(step: Step | None, waits_for: str | None, now: datetime) -> str | None
     told += [step.progress] if step.progress else []
     told += [f"waits for {waits_for}"] if waits_for else []
     return "; ".join(told)
+
+
+def _branch(task: Task) -> str | None:
+    """Its name, and whether it is where the task left it."""
+    if task.branch is None or not task.moved:
+        return task.branch
+    if task.moved_from is None:
+        return f"{task.branch}, moved elsewhere: the work is under the task's own ref"
+    where = f"moved to {sayings.commit(task.moved_to)}" if task.moved_to else "taken away"
+    return f"{task.branch}, {where} by {task.moved_by}; the sandbox stays where it is"
 
 
 def _turn(tab: Tab) -> str:

@@ -16,7 +16,7 @@ from attrs import frozen
 from taskdock.adapters.sandbox.daytona.box import Box
 from taskdock.adapters.sandbox.daytona.failures import Missing
 from taskdock.adapters.sandbox.daytona.wire import Call, Wire
-from taskdock.core.errors import Transient
+from taskdock.core.errors import Permanent, Transient
 
 _PAGE = 100
 _PAGES_MAX = 1000
@@ -49,7 +49,11 @@ class Control:
         """Make one. Daytona may wait half a minute for it to start before it answers."""
         doing = f"make the sandbox {body['name']}"
         call = Call(doing, "POST", self._url(), changes=True, json=body, seconds_max=self.create_seconds)
-        return Box.read(await self.wire.ask(call))
+        try:
+            return Box.read(await self.wire.ask(call))
+        except Missing as error:
+            # What it is to be made of is not there, nor will it be.
+            raise Permanent(error.reason) from error
 
     async def delete(self, box: Box) -> None:
         """Ask for the end of exactly this box: by id, since its name may belong to another one by now."""

@@ -160,7 +160,8 @@ class DaytonaSandboxes:
 
     async def exec(self, ref: SandboxRef, command: Exec) -> ExecResult:
         """Run a program without a shell; one that cannot be run at all is Permanent."""
-        return await commands.run(await self._toolbox(ref), command)
+        with _read():
+            return await commands.run(await self._toolbox(ref), command)
 
     async def put_files(self, ref: SandboxRef, files: Sequence[ProgramFile]) -> None:
         """Bring files below the home. Permanent for a path that leads out of it."""
@@ -254,9 +255,19 @@ class DaytonaSandboxes:
 def _asked_again() -> Iterator[None]:
     """What is done inside may be done again without harm, so an unknown outcome is no more than a failure that may pass."""
     try:
-        yield
+        with _read():
+            yield
     except OutcomeUnknown as error:
         raise Transient(error.reason, log_tail=error.log_tail) from error
+
+
+@contextmanager
+def _read() -> Iterator[None]:
+    """What is answered inside may be anything: whatever runs there can change our program."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise OutcomeUnknown(f"The sandbox answers what cannot be read: {error!r}.") from error
 
 
 def _refuse_others(box: Box, spec: SandboxSpec) -> None:

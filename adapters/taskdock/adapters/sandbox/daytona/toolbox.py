@@ -165,10 +165,13 @@ class Toolbox:
 
     async def _bring(self, program: bytes) -> str:
         """Bring our program, and give the commands that unpack it in one step, whoever else does at the same time."""
-        packed = self.staged()
+        packed, fresh = self.staged(), f'"$d.{secrets.token_hex(6)}"'
         await self.upload([(packed, program)])
-        unpack = f'mkdir -p "${{d%/*}}" && chmod 700 "${{d%/*}}" && {self.python} -m zipfile -e {packed} {packed}.d'
-        return f'{unpack} && {{ mv -T {packed}.d "$d" || [ -d "$d" ]; }} || exit; rm -rf {packed} {packed}.d'
+        # Beside its place, since /tmp may be another file system, from which nothing moves in one step.
+        unpack = (
+            f'mkdir -p "${{d%/*}}" && chmod 700 "${{d%/*}}" && {self.python} -m zipfile -e {packed} {fresh}'
+        )
+        return f'{unpack} && {{ mv -T {fresh} "$d" 2>/dev/null || [ -d "$d" ]; }} || exit; rm -rf {packed} {fresh}'
 
     def _silent(self, code: int, said: str) -> PortError:
         """Our program did not answer: it could not be run, or was ended on its way."""

@@ -5,6 +5,7 @@ Never: a write, and no waiting for one.
 Reads as: services/reads.py -> these -> readers.py -> rows -> documents.py -> core.codec.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -42,6 +43,8 @@ _REPO_NAMED = "SELECT body FROM repo WHERE workspace = ? AND name = ? ORDER BY c
 _JOBS = "SELECT body, version FROM job WHERE repo_id = ? ORDER BY number DESC LIMIT ?"
 _JOBS_BEFORE = "SELECT body, version FROM job WHERE repo_id = ? AND number < ? ORDER BY number DESC LIMIT ?"
 _REPO_OF = "SELECT repo_id FROM job WHERE id = ?"
+_HOLDERS = """
+SELECT branch, task_id FROM branch_hold WHERE repo_id = ? AND branch IN (SELECT value FROM json_each(?))"""
 _BRANCHES = "SELECT body, version FROM branches WHERE id = ?"
 _OPEN_JOBS = f"SELECT body, version FROM job WHERE repo_id = ? AND {OPEN_JOBS} ORDER BY number"  # noqa: S608 - constants
 _TASK_OF = "SELECT task_id FROM tab WHERE id = :id UNION ALL SELECT task_id FROM message WHERE id = :id"
@@ -106,6 +109,10 @@ class SqliteReads:
         """The repo of a job."""
         found = await self._look_up(_REPO_OF, job_id)
         return found[0][0] if found else None
+
+    async def holders(self, repo_id: str, branches: Sequence[str]) -> Mapping[str, str]:
+        """Which task holds each branch, with one statement, however many they are."""
+        return dict(await self._look_up(_HOLDERS, repo_id, json.dumps(list(branches))))
 
     async def task_of(self, record_id: str) -> str | None:
         """The task of a tab or a message."""

@@ -7,6 +7,7 @@ Reads as: main.py -> these -> supervisor.py.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _TAIL_BYTES = 4096
 _LOOK_SECONDS = 0.03
 _ANSWER_SECONDS = 2.0
+_PORTS = range(3000, 10_000)
+"""Which a preview leads to in every version of Daytona; the newer ones take all."""
+_PORT_TRIES = 200
 
 
 def settle(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,10 +167,16 @@ def _free_port() -> int:
     """A port that is free now. Should another take it first, the server ends, and the next try has another one."""
     import socket
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for _ in range(_PORT_TRIES):
+        port = _PORTS[int.from_bytes(os.urandom(4), "big") % len(_PORTS)]
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError(errno.EADDRINUSE, "no port is free")
 
 
 def _folder(name: str) -> str:
