@@ -97,7 +97,7 @@ def test_an_unknown_name_names_the_known_ones(install: Install) -> None:
     """The plug-ins are among them."""
     install()
     with pytest.raises(
-        InvalidCommand, match=r"Unknown provider 'boxed': there is 'boxes', 'local', .*"
+        InvalidCommand, match=r"Unknown provider 'boxed': there is 'boxes', 'daytona', 'local', .*"
     ) as caught:
         find_provider("boxed")
     assert caught.value.field == "providers"

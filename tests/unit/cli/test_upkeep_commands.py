@@ -78,7 +78,17 @@ def test_reap_leaves_what_is_young_and_what_is_needed(stage: Stage) -> None:
     assert found[UNKNOWN][0] == "too_young"
     assert found[task] == ("kept", "its task is running")
     assert (run.code, run.document["failures"]) == (0, {})
-    keys = {"provider", "sandbox", "fate", "reason", "task_id", "generation", "created_at"}
+    keys = {
+        "provider",
+        "sandbox",
+        "fate",
+        "reason",
+        "task_id",
+        "generation",
+        "created_at",
+        "takes",
+        "cost_hourly",
+    }
     assert all(set(one) == keys for one in run.document["sandboxes"])
 
 
