@@ -102,6 +102,12 @@ def test_branch_that_no_file_system_takes_is_refused(name: str) -> None:
     assert refused.value.field == "base"
 
 
+def test_branch_that_git_reads_as_another_is_refused() -> None:
+    """Alone, `@` is short for HEAD: git answers it, and makes no such branch."""
+    with pytest.raises(InvalidCommand, match="'@' is no branch name"):
+        check_branch("@")
+
+
 def test_branch_has_a_longest() -> None:
     """A name of 200 bytes passes, one of 201 does not, however few characters they are."""
     assert check_branch("x" * 200) == "x" * 200
@@ -170,6 +176,7 @@ def test_five_megabytes_are_refused_in_words() -> None:
     ) as refused:
         check_prompt("x" * (5 * 1024 * 1024))
     assert len(refused.value.message) < 300
+    assert (refused.value.field, refused.value.message[:11]) == ("prompt", "The prompt ")
 
 
 def test_draft_may_be_empty_but_not_too_long() -> None:
@@ -295,6 +302,7 @@ def test_password_in_a_remote_is_refused_and_not_repeated(remote: str) -> None:
     with pytest.raises(InvalidCommand, match="credential helper") as refused:
         check_remote(remote)
     assert "cret" not in refused.value.message
+    assert refused.value.field == "remote"
 
 
 @pytest.mark.parametrize(
@@ -319,7 +327,17 @@ def test_repo_id_is_the_same_for_every_spelling(remote: str) -> None:
 
 def test_folders_that_differ_by_their_ending_are_two_repos() -> None:
     """On a disk `api`, `api.git` and `api/.git` are different places."""
-    assert len({repo_id("default", path) for path in ("/srv/api", "/srv/api.git", "/srv/api/.git")}) == 3
+    for root in ("/srv", "file:///srv"):
+        assert len({repo_id("default", f"{root}/{name}") for name in ("api", "api.git", "api/.git")}) == 3
+
+
+def test_only_slashes_are_taken_off_the_end() -> None:
+    """On a host `XX/.git/` is `XX`; no letter of a name is lost with the slashes after it."""
+    remote = "https://git.example/acme/XX"
+    assert check_remote(f"{remote}//") == remote
+    assert repo_id("default", f"{remote}/.git") == repo_id("default", remote)
+    assert repo_id("default", remote) != repo_id("default", remote.removesuffix("XX"))
+    assert repo_name(f"{remote}/") == "acme/XX"
 
 
 def test_repo_id_tells_remotes_apart() -> None:
