@@ -8,6 +8,7 @@ import pytest
 
 from conformance.broken_access import ACCESS_FAULTS
 from conformance.broken_provider import PROVIDER_FAULTS, BusyWhileDestroyed, BusyWhileItComesUp
+from conformance.broken_stacks import STACK_FAULTS
 from conformance.honest_provider import Honest, clear, under_test
 from taskdock.testing.conformance.promises import PromiseBroken
 from taskdock.testing.conformance.sandbox import ACCESS_CHECKS, PROVIDER_CHECKS, SANDBOX_CHECKS
@@ -79,11 +80,11 @@ def test_no_check_is_idle() -> None:
 
 
 def test_page_shows_the_faults() -> None:
-    """The page of the kit has a row for each fault: what is wrong, and the check that finds it."""
+    """The page of the kit has a row for each fault, of providers and of repo jobs: what is wrong, and the check that finds it."""
     page = (Path(__file__).parents[2] / "docs/conformance.md").read_text()
     rows = [
         f"| `{fault.__name__}` | {(fault.__doc__ or '').rstrip('.')} | `{fault.found_by}` |"
-        for fault in FAULTS
+        for fault in (*FAULTS, *STACK_FAULTS)
     ]
     shown = [
         line

@@ -33,6 +33,9 @@ SCRIPTS: dict[str, str] = {
     "900000165,create_task:0:0:0:5,stop_task:0:0:1:4,resume_task:0:0:1:5,fail:0:4:8:0,kill_task:0:1:1:4": (
         "of the kit: a kill had failed at the end of its sandbox, in which the sessions of its closed tabs were still"
     ),
+    "900000588,come_late:0:0:3:0,fail:0:0:9:0,create_task:1:0:1:3,jump:0:0:5:2,kill_task:0:0:1:3,rename_tab:0:0:1:5": (
+        "the wall clock was set forward while a create was under way, and it landed after the end of its task"
+    ),
     "13,create_task:1:0:0:0,drain:0:0:0:0,create_task:1:0:0:1,come_late:0:0:0:1,archive_task:1:0:0:0,retry_task:0:0:0:3": (
         "planted: a create lands after the archive, since a release is believed before its window has passed"
     ),

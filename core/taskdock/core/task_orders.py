@@ -331,11 +331,18 @@ class TaskCursor(TaskAsks):
         self._ensure(body, Place("sandbox", RELEASE_LANE), not_before=self._settled_at())
 
     def _settled_at(self) -> datetime | None:
-        """When to ask again after an absence that came too early to prove anything."""
+        """When to ask again after an absence that came too early to prove anything.
+
+        Where that time is over, the look was not late enough all the same: the clock was set, and the look did not go by it.
+        """
         seen = self._input
         if not isinstance(seen, SandboxReleased | SandboxStopped):
             return None
-        return self.task.settled_at(seen.create_window_seconds, self._draft.figures.call_seconds)
+        at, now = (
+            self.task.settled_at(seen.create_window_seconds, self._draft.figures.call_seconds),
+            self._draft.now,
+        )
+        return at if at is None or at > now else now + (at - seen.read_at)
 
     @order
     def be_stopped(self) -> None:

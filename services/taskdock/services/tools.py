@@ -5,7 +5,7 @@ Never: an adapter's name.
 Reads as: app builds one -> scheduler hands it to executors.
 """
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from taskdock.ports.agent import AgentGateway
 from taskdock.ports.clock import Clock
@@ -14,6 +14,7 @@ from taskdock.ports.naming import Namer
 from taskdock.ports.stack import StackJobs
 from taskdock.ports.store import Reads, Store
 from taskdock.services.carrier import Carrier
+from taskdock.services.creates import Creates
 from taskdock.services.links import Links
 from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
@@ -41,3 +42,4 @@ class Tools(Outside):
     clock: Clock
     links: Links
     carrier: Carrier
+    creates: Creates = field(default=Factory(lambda self: Creates(self.clock), takes_self=True), init=False)

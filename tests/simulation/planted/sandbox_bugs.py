@@ -21,8 +21,9 @@ from taskdock.core.task import MACHINE
 from taskdock.core.task_guards import TaskGuards
 from taskdock.core.task_orders import TaskCursor
 from taskdock.core.task_record import Task
-from taskdock.ports.sandbox import Phase
+from taskdock.ports.sandbox import Observation, Phase
 from taskdock.services import reaper
+from taskdock.services.creates import Creates
 from taskdock.services.execution import Execution
 from taskdock.services.executors.catalogue import EXECUTORS
 from taskdock.services.executors.create_sandbox import create_sandbox
@@ -80,6 +81,17 @@ def window_from_the_commit() -> Iterator[None]:
         return judge(cursor, max(read_at, cursor._draft.now), window)
 
     with replaced(TaskGuards, "_is_settled", is_settled):
+        yield
+
+
+@contextmanager
+def window_by_the_wall_clock() -> Iterator[None]:
+    """A clock that is set forward ends the time in which a create may still land."""
+
+    def time_of(_creates: Creates, seen: Observation) -> datetime:
+        return seen.read_at
+
+    with replaced(Creates, "time_of", time_of):
         yield
 
 

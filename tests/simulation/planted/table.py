@@ -38,6 +38,10 @@ BUGS = (
          _A_BARE_TASK, act("kill_task", 2.0), wait(15.0)), 0,
     ),
     Bug(
+        sandboxes.window_by_the_wall_clock, {1}, 20,
+        (*_A_LATE_CREATE, _A_FAR_TASK, act("jump", 0.2, how=5), act("kill_task", 2.0), wait(120.0)), 0,
+    ),
+    Bug(
         sandboxes.create_lands_after_the_kill, {1}, 20,
         (*_A_LATE_CREATE, _A_FAR_TASK, act("kill_task", 2.0), wait(120.0)), 0,
     ),

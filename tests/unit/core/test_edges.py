@@ -65,6 +65,18 @@ def test_release_asks_again_when_the_window_is_over() -> None:
     )
 
 
+@pytest.mark.parametrize("late", [0.0, 3600.0])
+def test_release_waits_as_long_as_it_was_too_early(late: float) -> None:
+    """When the clock says that the window is over, and the look knows better, the next run waits for what was missing."""
+    story = g.replacing()
+    began = story.task.create_began
+    assert began is not None
+    story.pass_time((began - story.now).total_seconds() + SETTLED_SECONDS + late)
+    read_at = began + timedelta(seconds=SETTLED_SECONDS - 3.0)
+    story.succeed(intents.DestroySandbox, inputs.SandboxReleased(read_at, WINDOW_SECONDS))
+    assert story.open(intents.DestroySandbox)[0].not_before == story.now + timedelta(seconds=3.0)
+
+
 @pytest.mark.parametrize(("seconds", "is_kept"), [(0.0, False), (-0.001, True)])
 def test_wait_for_the_window_is_no_time_of_the_release(seconds: float, *, is_kept: bool) -> None:
     """A release that may begin again only at its deadline gets a new one; one that may begin before keeps its own."""

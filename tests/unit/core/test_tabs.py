@@ -174,13 +174,17 @@ def test_session_that_was_tried_often_enough_starts_anew_by_hand() -> None:
     assert (story.tab(TAB_2).tries, again.attempt, again.not_before) == (None, 1, None)
 
 
-def test_session_that_failed_has_all_its_attempts_in_the_next_sandbox() -> None:
-    """A tab that was tried often enough comes up with its task again, and is then tried as often as a new one."""
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_session_that_failed_has_all_its_attempts_in_the_next_sandbox(*, by_hand: bool) -> None:
+    """A tab that was tried often enough comes up with its task again, asked or not, and is tried as often as a new one."""
     story = g.idle()
     story.do(OpenTab(TAB_2))
     story.fail_often(intents.CreateSession, TRANSIENT, 5, TAB_2)
     story.lose_sandbox()
     story.observe(SandboxPhase.STOPPED)
+    if by_hand:
+        story.do(RetryTab(TAB_2))
+        assert (story.tab(TAB_2).at, story.tab(TAB_2).tries) == ("pending_provision", None)
     story.get_sandbox(adopted=True)
     story.get_agent()
     again = story.open(intents.CreateSession, TAB_2)[0]
@@ -512,8 +516,12 @@ def test_an_agent_that_dies_again_and_again_fails_its_tab() -> None:
     assert failure is not None
     assert failure.reason == "The agent's process was lost too often: exit code 3"
     assert (failure.step, failure.failure_class, failure.attempts) == ("init_create_session", UNREACHABLE, 1)
+    assert (story.tab().session, story.tab().agent_process, story.tab().losses) == (7, None, ())
     story.do(RetryTab(TAB))
     assert story.tab().at == "pending_session_create"
+    assert story.open(intents.ResumeSession)[0].body == intents.ResumeSession(
+        story.task.sandbox, "demo", TAB, 7, "s1"
+    )
     story.get_session()
     story.lose_session()
     assert story.tab().at == "pending_session_create"

@@ -1,6 +1,6 @@
 """The judge of the kill matrix: each promise, broken alone in what was seen of an otherwise sound task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,8 @@ from attrs import evolve
 from taskdock.app import TaskView
 from taskdock.core.history import HistoryEvent, HistoryKind
 from taskdock.core.inputs import FailureClass
+from taskdock.core.job import Job
+from taskdock.core.job_record import JobKind, JobResult, Moved
 from taskdock.core.message import DELIVERY_UNKNOWN, Message
 from taskdock.core.step import Failure
 from taskdock.core.tab import Tab
@@ -25,6 +27,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HEAD = "a" * 40
 OWNER = "owner-1"
 NAMES = [sandbox_name(OWNER, "task-1", generation) for generation in (1, 2)]
+RESTACKED = "d" * 40
+MOVES = {"a-note": Moved(HEAD, RESTACKED), "main": Moved("c" * 40, "e" * 40)}
 FAILURE = Failure("init_ensure_agent", FailureClass.PERMANENT, "it is broken", 1, "try again")
 
 
@@ -115,6 +119,16 @@ def with_history(*events: tuple[int, HistoryKind]) -> Sight:
     return evolve(sound(), history=history, feed=[sound().feed[0], sound().feed[2], *told])
 
 
+def with_job(*, at: str = "completed", changed: Mapping[str, Moved] = MOVES, **sight: Any) -> Sight:
+    """The same after a restack that moved the task's branch, from where the task stands."""
+    job = Job(
+        "job-1", "repo-1", "default", 1, JobKind.RESTACK_REPO, NOW, NOW, at=at, result=JobResult(changed)
+    )
+    kept = evolve(sound().kept, branch_head=RESTACKED)
+    heads = {"a-note": RESTACKED, "main": "e" * 40}
+    return evolve(sound(), **{"jobs": [job], "kept": kept, "heads": heads, **sight})
+
+
 def at_rest(state: str, phase: Phase, *, listed: bool) -> Sight:
     """The same task, stopped or gone, with nothing that runs."""
     box = seen(NAMES[1], phase)
@@ -130,6 +144,8 @@ SOUND: dict[str, Callable[[], Sight]] = {
     "archived": lambda: at_rest("archived", Phase.ABSENT, listed=False),
     "delivery unknown, and not seen": lambda: with_message(sound(), "failed", DELIVERY_UNKNOWN, prompts=0),
     "delivery unknown, and seen": lambda: with_message(sound(), "failed", DELIVERY_UNKNOWN),
+    "a job restacked the branch": with_job,
+    "a job ended as asked": lambda: with_job(at="cancelled", ended_jobs=["job-1"]),
     "nothing was committed": lambda: with_task(evolve(sound(), kept=Kept(None, None, [], HEAD)), head=None),
     "the branch was moved by others": lambda: with_task(
         evolve(sound(), kept=evolve(sound().kept, branch_head="c" * 40)), moved=True
@@ -137,6 +153,21 @@ SOUND: dict[str, Callable[[], Sight]] = {
 }
 
 BROKEN: dict[str, tuple[Callable[[], Sight], Promise]] = {
+    "a job failed": (lambda: with_job(at="error"), Promise.JOBS),
+    "a cancelled job counts as done": (lambda: with_job(ended_jobs=["job-1"]), Promise.JOBS),
+    "a job tells of nothing": (
+        lambda: with_job(changed={}, kept=sound().kept, heads={"a-note": HEAD}),
+        Promise.JOBS,
+    ),
+    "a branch is not where its job says": (
+        lambda: with_job(heads={"a-note": RESTACKED, "main": "f" * 40}),
+        Promise.JOBS,
+    ),
+    "a rebase was left": (lambda: with_job(disorder=["rebase-merge"]), Promise.JOBS),
+    "a job moved the branch from elsewhere": (
+        lambda: with_job(changed={"a-note": Moved("c" * 40, RESTACKED)}),
+        Promise.KEPT,
+    ),
     "the task failed": (lambda: with_task(sound(), failure=FAILURE), Promise.GOES_ON),
     "the session failed": (lambda: with_tab(sound(), at="error/session", failure=FAILURE), Promise.GOES_ON),
     "an older generation is there": (

@@ -15,7 +15,7 @@ import pytest
 import trio.testing
 
 from taskdock.testing import virtual_time
-from taskdock.testing.virtual_time import EPOCH, NothingLeft, VirtualClock, VirtualLoop
+from taskdock.testing.virtual_time import EPOCH, NothingLeft, TimeStands, VirtualClock, VirtualLoop
 
 if TYPE_CHECKING:
     from taskdock.ports.clock import Clock
@@ -313,3 +313,27 @@ def test_ids_are_counted() -> None:
     assert made == sorted(set(made))
     assert made[0] == "task-00000000000000000001"
     assert first.new_id("tab") == "tab-00000000000000001001"
+
+
+def test_what_goes_on_in_no_time_is_told() -> None:
+    """A loop that was given a bound raises when so many turns bring no time, and counts anew once some has passed."""
+
+    async def turn(times: int) -> None:
+        for _ in range(times):
+            await asyncio.sleep(0)
+
+    async def turn_with_pauses() -> None:
+        for _ in range(5):
+            await turn(60)
+            await asyncio.sleep(1)
+
+    loop = VirtualLoop(turns_max=100)
+    try:
+        loop.run_until_complete(turn_with_pauses())
+        endless = loop.create_task(turn(1_000))
+        with pytest.raises(TimeStands, match="at 5 s: something went on for 101 turns"):
+            loop.run_until_complete(endless)
+        endless.cancel()
+        loop.run_until_complete(asyncio.wait([endless]))
+    finally:
+        loop.close()

@@ -18,6 +18,7 @@ async def create_sandbox(body: CreateSandbox, execution: Execution, tools: Tools
     site = tools.sites.of(body.sandbox)
     ref = ref_of(body.sandbox)
     before = await site.provider.observe(ref)
+    tools.creates.begin(ref)
     await execution.start()
     seen = await site.provider.ensure(spec_of(body.sandbox))
     seen = await until(site.provider, seen, (Phase.RUNNING, Phase.STOPPED), execution.progress)

@@ -18,4 +18,5 @@ async def destroy_sandbox(body: DestroySandbox, execution: Execution, tools: Too
     provider = tools.sites.of(body.sandbox).provider
     seen = await provider.destroy(ref_of(body.sandbox), body.sandbox.owner)
     seen = await until(provider, seen, (Phase.ABSENT,), execution.progress)
-    return SandboxReleased(seen.read_at, provider.capabilities.create_window_seconds)
+    window = provider.capabilities.create_window_seconds
+    return SandboxReleased(tools.creates.time_of(seen), window)

@@ -22,4 +22,4 @@ async def stop_sandbox(body: StopSandbox, execution: Execution, tools: Tools) ->
     seen = await provider.stop(ref_of(body.sandbox), body.sandbox.owner)
     seen = await until(provider, seen, _DOES_NOT_RUN, execution.progress)
     window = provider.capabilities.create_window_seconds
-    return SandboxStopped(seen.read_at, window, is_absent=seen.phase is Phase.ABSENT)
+    return SandboxStopped(tools.creates.time_of(seen), window, is_absent=seen.phase is Phase.ABSENT)

@@ -218,7 +218,18 @@ async def check_one_job_at_a_time(sut: StackUnderTest) -> None:
     report = AtStep(step="post_sync", act=while_it_works)
     async with anyio.create_task_group() as group:
         end = await sut.jobs.run(bench.order(JobKind.RESTACK_REPO), report)
-    require(end.failure is None and "post_sync" in second.told, "The one that waited is done afterwards")
+        require(
+            end.failure is None,
+            "A job is not disturbed by one that waits",
+            f"it ended with {end.failure}",
+            "do it",
+        )
+    require(
+        "post_sync" in second.told,
+        "The job that waited is done afterwards",
+        f"it told {second.told}",
+        "let go of the lock at the end",
+    )
 
 
 STACK_CHECKS: tuple[StackCheck, ...] = (

@@ -17,6 +17,9 @@ from taskdock.testing.simulation.agents import AgentProcess
 from taskdock.testing.simulation.code import Tree
 from taskdock.testing.simulation.nature import Nature, Profile
 
+_CALL_SECONDS = 20.0
+"""Longer than a create takes from its Started to its call."""
+
 
 @mutable(eq=False)
 class Service:
@@ -65,6 +68,10 @@ class Boxes:
     """Creates under way that everybody can see."""
     unseen: dict[SandboxRef, SandboxSpec] = field(factory=dict)
     """Creates that will land late. One that is overtaken by another of its name is refused when it comes, and so never lands."""
+    jumped: dict[SandboxRef, None] = field(factory=dict)
+    """Those of them under way when the wall clock was set forward: only the process that began them knows since when."""
+    jumped_at: float = -_CALL_SECONDS
+    """When that was last, in virtual seconds."""
     on_destroyed: Callable[[Box], None] = field(default=lambda _: None)
     """Called with a sandbox that somebody asks to end."""
     starts: int = 0
@@ -93,6 +100,8 @@ class Boxes:
         if late:
             self.nature.tell(f"the create of {spec.ref.name} will land in {late:g} s, unseen")
             self.unseen[spec.ref] = spec
+            if self.nature.seconds - self.jumped_at < _CALL_SECONDS:
+                self.jumped[spec.ref] = None
             self.nature.later(late, lambda: self._arrived(spec))
             return self.seen(spec.ref)
         self.unseen.pop(spec.ref, None)
@@ -121,6 +130,17 @@ class Boxes:
             self.by_ref[spec.ref] = Box(spec, self.nature.now())
             self.nature.tell(f"{spec.ref.name} is there")
             self.nature.on_change()
+
+    def jump(self) -> None:
+        """The wall clock was set forward: it says of no create that is under way how long that has been so."""
+        self.jumped |= dict.fromkeys(self.unseen)
+        self.jumped_at = self.nature.seconds
+
+    def drop_jumped(self) -> None:
+        """Another process is there, and has nothing but the wall clock to go by: these creates never land."""
+        for ref in self.jumped:
+            self.unseen.pop(ref, None)
+        self.jumped.clear()
 
     def start(self, ref: SandboxRef, owner: str) -> Observation:
         """A stopped one runs again."""

@@ -154,6 +154,7 @@ class World:
     def start(self, *, believes: bool = False) -> Process:
         """Start a process."""
         self.overlaps |= believes
+        self.outside.boxes.drop_jumped()
         process = Process(self.outside, len(self.processes) + 1, self._committed, believes)
         self.processes.append(process)
         process.start()
@@ -241,3 +242,7 @@ class World:
     def jump(self, seconds: float) -> None:
         """Set the wall clock."""
         self.outside.nature.jumped += timedelta(seconds=seconds)
+        if seconds > 0:
+            self.outside.boxes.jump()
+        if sum(not one.is_over for one in self.processes) > 1:
+            self.outside.boxes.drop_jumped()
