@@ -116,9 +116,10 @@ def stepped(draft: Draft, fact: inputs.JobStepped) -> str | None:
     if isinstance(intent, str):
         return intent
     assert isinstance(intent.body, RunRepoJob)
-    draft.mark_started(intent)
     job = draft.get(Job, intent.body.job_id)
-    assert job.step is not None
+    if job.step is None:
+        return "the run has not said that it begins"
+    draft.mark_started(intent)
     progress = f"{fact.done} of {fact.of}" if fact.of else None
     step = evolve(job.step, name=fact.step, retry_at=None, progress=progress, last_progress_at=draft.now)
     draft.put(evolve(job, step=step, updated_at=draft.now))

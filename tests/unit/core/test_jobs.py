@@ -49,6 +49,15 @@ def test_a_run_that_was_started_before_a_crash_is_started_again() -> None:
     assert story.do(inputs.JobStepped(before.id, before.issue, "snapshot")).ignored is not None
 
 
+def test_a_step_of_a_run_that_has_not_begun_is_refused() -> None:
+    """Nothing may be touched before the start is committed, so a step without one is not accepted."""
+    story = g.cloned()
+    ask(story, 1)
+    intent = again(story)
+    refused = story.do(inputs.JobStepped(intent.id, intent.issue, "lock"))
+    assert refused.ignored == "the run has not said that it begins"
+
+
 def test_jobs_take_turns_in_the_order_in_which_they_were_asked() -> None:
     """One runs, the others wait; each end gives the turn to the oldest."""
     story = g.cloned()

@@ -12,8 +12,8 @@ from taskdock.core.tab import TabStatus
 from taskdock.core.task_record import Activity, TaskStatus
 
 WORDS: dict[type[Enum], str] = {
-    TaskStatus: "init_enqueue_provision init_ensure_name init_create_sandbox init_ensure_agent init_create_session running "
-    "error stopping stopped archiving archived killing killed",
+    TaskStatus: "init_attach_branch init_enqueue_provision init_ensure_name init_create_sandbox init_ensure_agent "
+    "init_create_session running error stopping stopped archiving archived killing killed",
     Activity: "provisioning working needs_you idle stopped failed archived",
     TabStatus: "pending_provision pending_session_create ready error closing closed",
     MessageStatus: "queued sending delivered failed withdrawn",
