@@ -26,7 +26,8 @@ async def test_each_step_fails_once_and_the_history_tells_all_of_it(
         await until_happened(dock, receipt.task_id, "work.collected")
         task = told(await dock.history(receipt.task_id), "step", "class", "attempt", "reason", "end")
         repo = told(await dock.history(receipt.repo_id), "class", "attempt", "reason")
-    assert repo == [
+    # After it comes the job that takes the task's new branch into the stack, as far as it got by now.
+    assert [one for one in repo if not str(one[0]).startswith("job.")] == [
         ("repo.added",),
         ("repo.step_failed", "transient", 1, "the line is down"),
         ("repo.ready",),

@@ -7,8 +7,7 @@ import pytest
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import Failed, FailureClass
-from taskdock.core.job_record import JobResult, Moved
-from unit.cli.installation import HEAD, Played, Stage, job_ends, permanent
+from unit.cli.installation import Played, Stage, permanent
 
 REMOTE = "/srv/x.git"
 
@@ -172,12 +171,12 @@ def test_an_unknown_transcript_is_not_found(stage: Stage, named: str) -> None:
 
 
 def test_history_is_of_a_task_a_repo_or_everything(stage: Stage, task: str) -> None:
-    """One line an event, in order, with its values; everything names each boundary."""
+    """One line an event, in order, with its values; the branch that a task brought has a job in its repo; everything names each."""
     of_task = stage.taskdock("history", task).out.splitlines()
     assert of_task[0].split()[2] == "task.created"
     assert any('title="A title"' in line for line in of_task)
     of_repo = stage.taskdock("history", REMOTE).out.splitlines()
-    assert [line.split()[2] for line in of_repo] == ["repo.added", "repo.ready"]
+    assert [line.split()[2] for line in of_repo] == ["repo.added", "repo.ready", "job.queued"]
     everything = stage.taskdock("history").out.splitlines()
     assert len(everything) == len(of_task) + len(of_repo)
     assert sum(task in line for line in everything) >= len(of_task)
@@ -231,7 +230,7 @@ def test_doctor_without_checks_says_so(stage: Stage) -> None:
 
 def test_the_demo_makes_a_repo_once(stage: Stage) -> None:
     """A real remote with commits, the same one the next time; what the demo came to is one document."""
-    stage.played.answers[intents.RunRepoJob] = job_ends(JobResult({"one": Moved(HEAD, "b" * 40)}))
+    stage.has_stack_tool = False
     first = stage.taskdock("demo", "--json")
     assert first.code == 0
     assert first.document["ok"]
