@@ -171,12 +171,15 @@ def test_an_unknown_transcript_is_not_found(stage: Stage, named: str) -> None:
 
 
 def test_history_is_of_a_task_a_repo_or_everything(stage: Stage, task: str) -> None:
-    """One line an event, in order, with its values; the branch that a task brought has a job in its repo; everything names each."""
+    """One line an event, in order, with its values; a branch that a task brought has a job in its repo; everything names each."""
     of_task = stage.taskdock("history", task).out.splitlines()
     assert of_task[0].split()[2] == "task.created"
     assert any('title="A title"' in line for line in of_task)
     of_repo = stage.taskdock("history", REMOTE).out.splitlines()
-    assert [line.split()[2] for line in of_repo] == ["repo.added", "repo.ready", "job.queued"]
+    kinds = [line.split()[2] for line in of_repo]
+    assert kinds[:2] == ["repo.added", "repo.ready"]
+    # The command ends with the commit; how far the job of its branch has got by then is chance.
+    assert all(kind.startswith("job.") for kind in kinds[2:])
     everything = stage.taskdock("history").out.splitlines()
     assert len(everything) == len(of_task) + len(of_repo)
     assert sum(task in line for line in everything) >= len(of_task)
