@@ -7,7 +7,8 @@ import pytest
 from taskdock.adapters.entry.cli.checks import Check
 from taskdock.core import inputs, intents
 from taskdock.core.inputs import Failed, FailureClass
-from unit.cli.installation import Played, Stage, permanent
+from taskdock.core.job_record import JobResult, Moved
+from unit.cli.installation import HEAD, Played, Stage, job_ends, permanent
 
 REMOTE = "/srv/x.git"
 
@@ -230,7 +231,7 @@ def test_doctor_without_checks_says_so(stage: Stage) -> None:
 
 def test_the_demo_makes_a_repo_once(stage: Stage) -> None:
     """A real remote with commits, the same one the next time; what the demo came to is one document."""
-    stage.has_stack_tool = False
+    stage.played.answers[intents.RunRepoJob] = job_ends(JobResult({"one": Moved(HEAD, "b" * 40)}))
     first = stage.taskdock("demo", "--json")
     assert first.code == 0
     assert first.document["ok"]
