@@ -1,7 +1,7 @@
 """The checks find what they are for: each fault planted in a real provider, by a sentence that says how to mend it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -82,9 +82,10 @@ def test_no_check_is_idle() -> None:
 def test_page_shows_the_faults() -> None:
     """The page of the kit has a row for each fault, of providers and of repo jobs: what is wrong, and the check that finds it."""
     page = (Path(__file__).parents[2] / "docs/conformance.md").read_text()
+    faults: tuple[Any, ...] = (*FAULTS, *STACK_FAULTS)
     rows = [
         f"| `{fault.__name__}` | {(fault.__doc__ or '').rstrip('.')} | `{fault.found_by}` |"
-        for fault in (*FAULTS, *STACK_FAULTS)
+        for fault in faults
     ]
     shown = [
         line

@@ -125,6 +125,20 @@ def test_branch_is_settled_once_a_sandbox_may_have_it(given: Callable[[], TaskSt
     assert "set_branch" not in task_boundary.available_actions(story.boundary.slice)[TASK]
 
 
+@pytest.mark.parametrize("given", [g.waiting_for_repo, g.queued, g.creating])
+@pytest.mark.parametrize("end", [TaskStory.archive, TaskStory.kill])
+def test_task_that_is_ended_takes_no_other_branch(
+    given: Callable[[], TaskStory], end: Callable[[TaskStory], Change]
+) -> None:
+    """Also one that never had a sandbox keeps the branch that it is in the archive with, and holds no other one."""
+    story = given()
+    end(story)
+    before = (story.task, story.boundary.hold)
+    with pytest.raises(Conflict, match="it is ended"):
+        story.do(inputs.SetBranch("better"))
+    assert (story.task, story.boundary.hold) == before
+
+
 QUEUE = "send set_model edit withdraw"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from taskdock.core.activity import activity_of
+from taskdock.core.inputs import TurnEnd
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from unit.core import givens as g
@@ -13,8 +14,8 @@ from unit.core.story import TAB, TaskStory
 
 def held_without_a_queue() -> TaskStory:
     """A turn did not complete, and nothing waits behind it."""
-    story = g.held()
-    story.close(force=True)
+    story = g.working()
+    story.end_turn(TurnEnd.FAILED)
     return story
 
 
@@ -72,6 +73,8 @@ def test_activity_is_the_first_word_that_fits(given: Callable[[], TaskStory], ac
 
 def test_only_a_queue_that_waits_behind_a_turn_needs_somebody() -> None:
     """A held tab is nothing to do about until something is queued in it; the user's next message lifts the hold."""
+    story = held_without_a_queue()
+    assert (story.tab(TAB).held, story.task.activity.value) == (True, "idle")
     story = g.held()
     assert (story.tab(TAB).held, story.task.activity.value) == (True, "needs_you")
     story.send("msg-9")

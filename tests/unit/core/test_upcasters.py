@@ -102,6 +102,7 @@ def test_a_task_that_was_lost_in_the_first_version_can_be_retried() -> None:
     assert task.at == error_of(LOOKING)
     assert task.failure is not None
     assert task.failure.step == LOOKING
+    assert (task.is_named, task.box_ready, task.activity) == (True, True, Activity.FAILED)
 
 
 def test_a_task_without_a_name_in_the_first_version_still_needs_one() -> None:
