@@ -28,7 +28,7 @@ from taskdock.testing.simulation import (
 )
 from taskdock.testing.simulation.calls import Calls
 from taskdock.testing.simulation.client import COMMANDS
-from taskdock.testing.simulation.mischief import CALLS, KINDS, MISCHIEF, STORE_CALLS
+from taskdock.testing.simulation.mischief import CALLS, JOB_CALLS, KINDS, MISCHIEF, STORE_CALLS
 from taskdock.testing.simulation.script import NUMBERS, PAUSES_SECONDS
 
 SEEDS = range(1000, 1030)
@@ -46,6 +46,7 @@ TOLD = {
     "fail_store": r"calls of store\.", "break_box": r" fails$", "halt": r" stops$", "crash_agent": r" crashed$",
     "end_server": r"^the server in ", "cut": r"^the connections to ", "come_late": r" unseen$", "lie": r"^the next looks ",
     "jump": r"^the wall clock ", "second": r"process \d+ starts", "echo": r"is reported again$",
+    "fail_job": r"calls of stack\.",
 }  # fmt: skip
 """What the timeline says once mischief had an effect."""
 
@@ -165,11 +166,11 @@ def test_every_fault_strikes_and_every_named_call_is_made(reached: Reached) -> N
         match[1] for sentence in reached.sentences() if (match := re.fullmatch(r"[\w.]+: (\w+)", sentence))
     }
     assert {kind.value for kind in Kind} <= struck
-    assert set(CALLS) <= reached.calls
+    assert {*CALLS, *JOB_CALLS} <= reached.calls
     planned = {
         match[1] for sentence in reached.sentences() if (match := re.search(r"calls of (\S+) will", sentence))
     }
-    assert planned == {*CALLS, *STORE_CALLS}
+    assert planned == {*CALLS, *JOB_CALLS, *STORE_CALLS}
 
 
 def test_every_act_has_an_effect(reached: Reached) -> None:
