@@ -308,6 +308,17 @@ def test_false_alarms_are_no_heals() -> None:
     assert (story.at, story.task.heals) == ("running", ())
 
 
+def test_unarchive_clears_the_count() -> None:
+    """What was healed before the archive says nothing about the sandbox after it."""
+    story = g.looking_unused()
+    story.observe(STOPPED)
+    story.archive()
+    story.release()
+    assert (story.at, len(story.task.heals)) == ("archived", 1)
+    story.unarchive()
+    assert story.task.heals == ()
+
+
 def test_retry_clears_the_count() -> None:
     """Somebody looked after it: it heals three times more before it asks again."""
     story = g.unstable()
