@@ -266,6 +266,19 @@ def test_release_ends_the_sessions_that_were_still_to_be_ended() -> None:
 # Too often
 
 
+@pytest.mark.parametrize("given", [g.looking, g.looking_unused, g.observing, g.observing_owed])
+@pytest.mark.parametrize("phase", [STOPPED, FAILED, SandboxPhase.DESTROYING, ABSENT])
+def test_each_heal_is_counted(given: g.Given[TaskStory], phase: SandboxPhase) -> None:
+    """Started again, emptied or replaced, with work in it or without: the task remembers when."""
+    story = given()
+    before = story.task.heals
+    if phase is ABSENT:
+        story.find_gone()
+    else:
+        story.observe(phase)
+    assert story.task.heals == (*before, story.now)
+
+
 def test_fourth_loss_within_half_an_hour_is_unstable() -> None:
     """Three heals are done without asking; the fourth one rests in an error that says why."""
     story = g.unstable()
@@ -293,6 +306,17 @@ def test_false_alarms_are_no_heals() -> None:
         story.lose_sandbox()
         story.observe(RUNNING)
     assert (story.at, story.task.heals) == ("running", ())
+
+
+def test_unarchive_clears_the_count() -> None:
+    """What was healed before the archive says nothing about the sandbox after it."""
+    story = g.looking_unused()
+    story.observe(STOPPED)
+    story.archive()
+    story.release()
+    assert (story.at, len(story.task.heals)) == ("archived", 1)
+    story.unarchive()
+    assert story.task.heals == ()
 
 
 def test_retry_clears_the_count() -> None:
