@@ -162,3 +162,9 @@ def test_end_of_a_turn_that_never_began_leaves_nothing_behind() -> None:
     story = g.sending()
     story.end_turn()
     assert story.message().at != "sending" or story.open(SendPrompt)
+
+
+def test_fact_about_no_task_changes_nothing() -> None:
+    """What is told of a task that is not there is ignored, with the reason; only a command is refused."""
+    for fact in (SandboxLost("td-other-task-1-g1", "late"), SessionLost(TAB, 1, 1, "late")):
+        assert g.no_task().do(fact).ignored == "there is no such task"
