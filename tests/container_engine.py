@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -120,28 +121,31 @@ def _await(folder: Path, process: "subprocess.Popen[bytes]") -> None:
     """Wait until it answers; only asking tells."""
     until = time.monotonic() + UP_SECONDS_MAX
     while process.poll() is None and time.monotonic() < until:
-        try:
-            Engine(folder / "socket").ask("GET", "/_ping")
-        except httpx.TransportError:
-            time.sleep(0.02)
-        else:
-            return
+        # By hand: a client of httpx leaves the socket of a connect that was refused to the collector.
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(folder / "socket"))
+            except OSError:
+                time.sleep(0.02)
+                continue
+        Engine(folder / "socket").ask("GET", "/_ping")
+        return
     raise NoEngine(f"podman does not come up: {(folder / 'log').read_text()[-1000:]}")
 
 
-def _image(socket: Path) -> str:
+def _image(path: Path) -> str:
     """Make the image, once for what it is made of; the others that want it wait meanwhile."""
     program = EXAMPLE / "make_image.py"
     made_of = [program.read_bytes()]
-    for path in (Path("/usr/bin/python3"), Path("/usr/bin/git")):
-        if not path.exists():
-            raise NoEngine(f"{path} is not there to make an image of")
-        made_of.append(repr(path.stat()[6:9:2]).encode())  # its size, and when it was written
+    for one in (Path("/usr/bin/python3"), Path("/usr/bin/git")):
+        if not one.exists():
+            raise NoEngine(f"{one} is not there to make an image of")
+        made_of.append(repr(one.stat()[6:9:2]).encode())  # its size, and when it was written
     name = f"taskdock-box:{hashlib.sha256(b''.join(made_of)).hexdigest()[:12]}"
     with (Path(tempfile.gettempdir()) / "taskdock-image.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if Engine(socket).ask("GET", f"/images/{name}/json") is None:
-            argv = [sys.executable, str(program), str(socket), name]
+        if Engine(path).ask("GET", f"/images/{name}/json") is None:
+            argv = [sys.executable, str(program), str(path), name]
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise NoEngine(f"the image cannot be made: {done.stderr[-1000:]}")
