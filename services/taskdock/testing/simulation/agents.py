@@ -73,9 +73,10 @@ class AgentProcess:
         self.nature.on_received(self.conversation.tab_id, request_id)
         self.nature.tell(f"{self.id} got {request_id}")
         self._emit(lambda number: Received(number, request_id))
-        if self.request is not None:
+        if self.request is not None and not self.nature.overlaps:
             self.nature.broken(2, f"{self.id} got {request_id} while it works on {self.request}")
-        self.request = request_id
+        # A question of the message that this one overtakes is not asked any more.
+        self.request, self.asks = request_id, None
         dice = self.nature.dice("turn", request_id)
         self.plan = [dice.choice(_STEPS) for _ in range(dice.randrange(6))]
         self.plan.append(dice.choices(("complete", "fail", "hang", "crash"), (85, 7, 4, 4))[0])

@@ -60,6 +60,8 @@ class Nature:
     cut_short: dict[str, tuple[str, int]] = field(factory=dict)
     """By tab: the message whose turn ended last in another way than being completed, and the moment of that."""
     moments: int = 0
+    overlaps: bool = False
+    """Whether two schedulers worked at once since the world last rested; what the slower one still calls, the other cannot know."""
     violations: list[str] = field(factory=list)
     """What was found broken; the number of the invariant in brackets begins the sentence."""
     numbers: frozenset[int] = NUMBERS

@@ -72,8 +72,6 @@ class World:
     """How many commits were made."""
     acts: int = field(default=0, init=False)
     """How many acts were done."""
-    overlaps: bool = field(default=False, init=False)
-    """Whether two schedulers worked at once since the world last rested."""
     _watching: list[Invariant] = field(factory=list, init=False)
     _mischief: Mischief = field(init=False)
 
@@ -87,6 +85,11 @@ class World:
         nature.on_change = lambda: self._look(frozenset(self.outside.data.rows["task"]))
         nature.on_received = self._received
         self.outside.boxes.on_destroyed = self._destroyed
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two schedulers worked at once since the world last rested."""
+        return self.outside.nature.overlaps
 
     @property
     def violations(self) -> list[str]:
@@ -153,7 +156,7 @@ class World:
 
     def start(self, *, believes: bool = False) -> Process:
         """Start a process."""
-        self.overlaps |= believes
+        self.outside.nature.overlaps |= believes
         self.outside.boxes.drop_jumped()
         process = Process(self.outside, len(self.processes) + 1, self._committed, believes)
         self.processes.append(process)
@@ -178,7 +181,7 @@ class World:
         for process in self.processes:
             process.calls.dies_at = None
             # What two who scheduled at once have left is healed by the next one to start, at the latest.
-            if self.overlaps:
+            if self.outside.nature.overlaps:
                 process.kill()
         nature.tell(CALM)
         await self.process()
@@ -203,7 +206,7 @@ class World:
             before = self.steps
             await asyncio.sleep(_QUIET_SECONDS)
             if not self.outside.data.outbox and before == self.steps:
-                self.overlaps = any(one.believes and not one.is_over for one in self.processes)
+                self.outside.nature.overlaps = any(one.believes and not one.is_over for one in self.processes)
                 return
             if nature.seconds > until:
                 left = [one.intent for one in self.outside.data.outbox.values()]
