@@ -229,6 +229,11 @@ class RequestJob:
     requested_by: str | None = None
     undo_of: str | None = None
 
+    @property
+    def target(self) -> tuple[JobKind, str | None, str | None, bool, str | None]:
+        """What is asked, as `Job.target` has it."""
+        return self.kind, self.branch, self.parent, self.push, self.undo_of
+
 
 @frozen
 class CancelJob:

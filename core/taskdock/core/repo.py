@@ -93,6 +93,10 @@ class Repo:
         """The status of the contract."""
         return RepoStatus(self.at)
 
+    def answered_with(self, *heard: Waiting) -> tuple[Waiting, ...]:
+        """The questions that are remembered as answered, once these are."""
+        return (*self.answered, *heard)[-ANSWERED_MAX:]
+
 
 class RepoCursor:
     """Guards and orders of the table, on the repo of one draft."""
@@ -210,7 +214,7 @@ class RepoCursor:
 
     def _all_answered(self) -> None:
         """Nobody waits any more. A `Tell` is repeated within moments if at all, so the newest answers are enough."""
-        self._put(waiting=(), answered=(*self.repo.answered, *self.repo.waiting)[-ANSWERED_MAX:])
+        self._put(waiting=(), answered=self.repo.answered_with(*self.repo.waiting))
 
     def _tell(self, waiting: Waiting, answer: RepoReady | RepoFailed) -> None:
         self._draft.order(

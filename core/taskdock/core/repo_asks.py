@@ -16,7 +16,7 @@ from taskdock.core.intents import Tell
 from taskdock.core.job import COMPLETED, FINAL, Job
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import fire, must_fire
-from taskdock.core.repo import ANSWERED_MAX, MACHINE, Repo, RepoCursor, Waiting
+from taskdock.core.repo import MACHINE, Repo, RepoCursor, Waiting
 from taskdock.core.repo_jobs import joined, queue
 from taskdock.core.values import asked_job, is_commit
 
@@ -43,7 +43,7 @@ def await_branch(draft: Draft, message: inputs.AwaitBranch) -> str | None:
         message.branch,
         requested_by=message.task_id,
     )
-    job = joined(draft, asked) or queue(draft, asked)
+    job = joined(draft.all(Job), asked) or queue(draft, asked)
     waiting = Waiting(message.task_id, message.ask)
     draft.put(evolve(job, waiting=(*job.waiting, waiting), updated_at=draft.now))
     _tell(draft, waiting, BranchAwaited(message.ask, job.id))
@@ -69,10 +69,10 @@ def branch_born(draft: Draft, message: inputs.BranchBorn) -> str | None:
         None if message.base == repo.trunk or is_commit(message.base) else message.base,
         requested_by=message.task_id,
     )
-    if joined(draft, asked) is None:
+    if joined(draft.all(Job), asked) is None:
         queue(draft, asked)
     repo = draft.get(Repo, repo.id)
-    draft.put(evolve(repo, answered=(*repo.answered, heard)[-ANSWERED_MAX:]))
+    draft.put(evolve(repo, answered=repo.answered_with(heard)))
     return None
 
 
@@ -95,7 +95,7 @@ def answer(draft: Draft) -> None:
                 _tell(draft, waiting, _answer(draft, job, waiting.ask))
             repo = draft.get(Repo, job.repo_id)
             draft.put(evolve(job, waiting=()))
-            draft.put(evolve(repo, answered=(*repo.answered, *job.waiting)[-ANSWERED_MAX:]))
+            draft.put(evolve(repo, answered=repo.answered_with(*job.waiting)))
 
 
 def _answer(draft: Draft, job: Job, ask: int) -> BranchReady | BranchFailed:

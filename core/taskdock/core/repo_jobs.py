@@ -5,6 +5,8 @@ Never: two jobs of a repo at once.
 Reads as: repo_boundary dispatches here -> job.py's table.
 """
 
+from collections.abc import Iterable
+
 from attrs import evolve
 
 from taskdock.core import inputs
@@ -26,7 +28,7 @@ UNDOABLE_MAX = 50
 
 def request(draft: Draft, command: inputs.RequestJob) -> str | None:
     """Queue a job, or join an equal one that still waits."""
-    if joined(draft, command) is not None:
+    if joined(draft.all(Job), command) is not None:
         return "an equal job is queued"
     _check_undo(draft.get(Repo, draft.slice.boundary), command)
     queue(draft, command)
@@ -56,10 +58,9 @@ def queue(draft: Draft, command: inputs.RequestJob) -> Job:
     return draft.get(Job, job.id)
 
 
-def joined(draft: Draft, command: inputs.RequestJob) -> Job | None:
+def joined(jobs: Iterable[Job], command: inputs.RequestJob) -> Job | None:
     """The queued job that a request joins; its caller is answered with it."""
-    asked = (command.kind, command.branch, command.parent, command.push, command.undo_of)
-    return next((job for job in draft.all(Job) if job.at == QUEUED and job.target == asked), None)
+    return next((job for job in jobs if job.at == QUEUED and job.target == command.target), None)
 
 
 def _check_undo(repo: Repo, command: inputs.RequestJob) -> None:

@@ -338,10 +338,8 @@ class TaskCursor(TaskAsks):
         seen = self._input
         if not isinstance(seen, SandboxReleased | SandboxStopped):
             return None
-        at, now = (
-            self.task.settled_at(seen.create_window_seconds, self._draft.figures.call_seconds),
-            self._draft.now,
-        )
+        at = self.task.settled_at(seen.create_window_seconds, self._draft.figures.call_seconds)
+        now = self._draft.now
         return at if at is None or at > now else now + (at - seen.read_at)
 
     @order

@@ -9,9 +9,10 @@ from attrs import frozen
 
 from taskdock.core import inputs, values
 from taskdock.core.errors import InvalidCommand, NotFound, Unsupported
-from taskdock.core.job import QUEUED, Job
+from taskdock.core.job import Job
 from taskdock.core.job_record import NEEDS_STACK_TOOL, JobKind
 from taskdock.core.repo import Repo
+from taskdock.core.repo_jobs import joined
 from taskdock.services.receipts import JobReceipt
 from taskdock.services.repo_requests import RepoRequests
 from taskdock.services.requests import Request
@@ -159,9 +160,9 @@ def _requested(decision: Decision, command: inputs.RequestJob) -> JobReceipt:
     """The receipt of the job that was queued, or of the one that was joined."""
     if decision.change.ignored is None:
         return _of_job(decision, command.job_id)
-    asked = (command.kind, command.branch, command.parent, command.push, command.undo_of)
-    jobs = (one for one in decision.slice.records if isinstance(one, Job))
-    return _of_job(decision, next(job.id for job in jobs if job.at == QUEUED and job.target == asked))
+    job = joined((one for one in decision.slice.records if isinstance(one, Job)), command)
+    assert job is not None
+    return _of_job(decision, job.id)
 
 
 def _of_job(decision: Decision, job_id: str) -> JobReceipt:
