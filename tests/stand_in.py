@@ -85,6 +85,10 @@ class StandIn:
         """The names of all boxes there are, those that are being destroyed too."""
         return sorted(box["name"] for box in self.seen()["boxes"])
 
+    def boxes_of(self, *task_ids: str) -> list[dict[str, Any]]:
+        """The boxes that are labelled with one of these tasks."""
+        return [box for box in self.seen()["boxes"] if box["labels"].get("taskdock.task") in task_ids]
+
     def under_test(self, **changes: Any) -> SandboxUnderTest:
         """The record that the conformance checks take."""
         adapter = self.sandboxes(**changes)

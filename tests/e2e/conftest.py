@@ -9,6 +9,7 @@ from e2e.installation import SOON, Installation
 from e2e.providers import prepared
 from e2e.world import World, end_processes
 from git_repos import make_remote
+from stack_fixture import GIT_SPICE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +37,14 @@ def soon(tmp_path: Path) -> Iterator[Installation]:
 def world(tmp_path: Path) -> Iterator[World]:
     """One installation with a scheduling process of its own."""
     world = World(tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def stack_world(tmp_path: Path) -> Iterator[World]:
+    """The same, with the git-spice that was built here."""
+    world = World(tmp_path, settings=f'git_spice = "{GIT_SPICE}"')
     yield world
     world.close()
 

@@ -116,8 +116,7 @@ class Remote:
         return f"{len(self.tasks)} tasks, kills: {rounds}; {seen['created']} boxes made; faults: {seen['happened']}\n"
 
     def _ours(self) -> set[str]:
-        labels = [box["labels"] for box in self.stand_in.seen()["boxes"]]
-        return {one["taskdock.name"] for one in labels if one.get("taskdock.task") in self.tasks}
+        return {box["labels"]["taskdock.name"] for box in self.stand_in.boxes_of(*self.tasks)}
 
     async def _round(self, number: int) -> None:
         fault, window = _FAULTS[number % len(_FAULTS)], self.dice.choice(_WINDOWS)

@@ -1,18 +1,16 @@
 """Attach: tasks on branches that are there already, with the real git-spice: seen lately, not seen yet, or nowhere."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 
 from e2e.installation import Installation, rest, see, until_happened
 from e2e.world import World
 from git_repos import commit_in, git, head_of, make_remote, work_copy
 from stack_fixture import GIT_SPICE, require_git_spice
 from taskdock import app
-from taskdock.app import Config, Dock, TaskView
+from taskdock.app import Dock, TaskView
 from taskdock.core.errors import BranchTaken, InvalidCommand
 from taskdock.core.job_record import JobKind, JobStatus
 
@@ -30,14 +28,6 @@ def stacked(tmp_path: Path) -> Path:
     return remote
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """An installation with a scheduling process of its own, and git-spice."""
-    world = World(tmp_path, settings=f'git_spice = "{GIT_SPICE}"')
-    yield world
-    world.close()
-
-
 def push(remote: Path, copy: Path, branch: str) -> str:
     """Push a new branch with one commit, as a colleague does; its head."""
     work = work_copy(remote, copy)
@@ -45,11 +35,6 @@ def push(remote: Path, copy: Path, branch: str) -> str:
     head = commit_in(work, {f"{branch}.txt": "theirs\n"}, f"{branch}: theirs")
     git(work, "push", "--quiet", "origin", branch)
     return head
-
-
-def spiced(place: Installation) -> Config:
-    """The installation's config, with git-spice."""
-    return evolve(place.config(), git_spice=GIT_SPICE)
 
 
 async def with_job(dock: Dock, task_id: str) -> TaskView:
@@ -73,7 +58,7 @@ async def test_unseen_branch_is_registered_by_a_job_first(place: Installation, s
     """The create returns at once in `init_attach_branch`, shows the job, and goes on to running on that branch."""
     gate = place.gate("stack.run.before")
     theirs = git(stacked, "rev-parse", "feat")
-    async with app.open(spiced(place)) as dock:
+    async with app.open(place.config(git_spice=GIT_SPICE)) as dock:
         began = time.perf_counter()
         receipt = await dock.create_task(repo=str(stacked), on_branch="feat", prompt=PROMPT)
         assert time.perf_counter() - began < 2.0
@@ -101,7 +86,7 @@ async def test_branch_that_is_nowhere_fails_the_task_until_it_appears(
     place: Installation, stacked: Path, tmp_path: Path
 ) -> None:
     """The task ends in error with the job's reason; pushed and retried, it goes on to running."""
-    async with app.open(spiced(place)) as dock:
+    async with app.open(place.config(git_spice=GIT_SPICE)) as dock:
         receipt = await dock.create_task(repo=str(stacked), on_branch="later", prompt=PROMPT)
         failed = await rest(dock, receipt.task_id, "error")
         assert failed.task.failure is not None
@@ -118,7 +103,7 @@ async def test_branch_that_is_nowhere_fails_the_task_until_it_appears(
 
 async def test_branch_that_was_seen_lately_needs_no_job(place: Installation, stacked: Path) -> None:
     """After a sync the task starts at once; the branch is its own, and the trunk is nobody's."""
-    async with app.open(spiced(place)) as dock:
+    async with app.open(place.config(git_spice=GIT_SPICE)) as dock:
         repo = await dock.add_repo(str(stacked))
         job = await dock.request_job(repo.repo_id, JobKind.SYNC_REPO)
         await until_happened(dock, repo.repo_id, "job.completed")
@@ -138,7 +123,7 @@ async def test_branch_that_was_seen_lately_needs_no_job(place: Installation, sta
 async def test_task_that_is_killed_frees_its_job(place: Installation, stacked: Path) -> None:
     """Whoever waits no more is told nothing, and its branch is free for the next task."""
     gate = place.gate("stack.run.before")
-    async with app.open(spiced(place)) as dock:
+    async with app.open(place.config(git_spice=GIT_SPICE)) as dock:
         receipt = await dock.create_task(repo=str(stacked), on_branch="feat", prompt=PROMPT)
         waiting = await with_job(dock, receipt.task_id)
         job_id = (waiting.task.step.job_id if waiting.task.step else None) or ""
@@ -152,18 +137,18 @@ async def test_task_that_is_killed_frees_its_job(place: Installation, stacked: P
 
 
 @pytest.mark.parametrize("gate", ["stack.run.before", "stack.run.after", "clones.clone.after"])
-async def test_kill_while_it_waits_loses_nothing(world: World, stacked: Path, gate: str) -> None:
+async def test_kill_while_it_waits_loses_nothing(stack_world: World, stacked: Path, gate: str) -> None:
     """SIGKILL before the job, after what it did, or while the clone is made: the next process goes on to running."""
-    reached = world.gate(gate)
-    world.start()
-    async with world.client() as dock:
+    reached = stack_world.gate(gate)
+    stack_world.start()
+    async with stack_world.client() as dock:
         receipt = await dock.create_task(repo=str(stacked), on_branch="feat", prompt=PROMPT)
-        await world.reached(reached)
+        await stack_world.reached(reached)
         assert (await dock.task(receipt.task_id)).task.status.value == "init_attach_branch"
-        world.kill()
-        world.open_gate(reached)
-        world.start()
-        await world.rest(dock, receipt.task_id, "running")
+        stack_world.kill()
+        stack_world.open_gate(reached)
+        stack_world.start()
+        await stack_world.rest(dock, receipt.task_id, "running")
         jobs = await dock.jobs(str(stacked))
     assert [(job.kind, job.status, job.waiting) for job in jobs] == [
         (JobKind.REGISTER_EXISTING_BRANCH, JobStatus.COMPLETED, ()),
@@ -174,7 +159,7 @@ async def test_first_work_is_taken_into_the_stack_and_a_restack_is_shown(
     place: Installation, stacked: Path, tmp_path: Path
 ) -> None:
     """The branch of a new task is registered by a job of its own; a restack moves it, which the task says, until an undo."""
-    async with app.open(spiced(place)) as dock:
+    async with app.open(place.config(git_spice=GIT_SPICE)) as dock:
         receipt = await dock.create_task(repo=str(stacked), prompt=PROMPT)
         view = await done(dock, receipt.task_id)
         branch, head = view.task.branch or "", view.task.head

@@ -13,6 +13,7 @@ from stand_in import StandIn
 from taskdock import app
 from taskdock.app import Config, Dock
 from taskdock.core.message import MessageStatus
+from taskdock.core.task import Task
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +38,19 @@ async def dock_on(
 
 def of_task(stand_in: StandIn, task_id: str) -> list[str]:
     """The names of the boxes that are there for a task."""
-    return [box["name"] for box in stand_in.seen()["boxes"] if box["labels"].get("taskdock.task") == task_id]
+    return [box["name"] for box in stand_in.boxes_of(task_id)]
+
+
+async def two_turns(dock: Dock, stand_in: StandIn, remote: Path, between: str) -> tuple[Task, Task]:
+    """Lead a task through two turns and end it, with something done to its box between them; the task after each turn."""
+    receipt = await dock.create_task(repo=str(remote), prompt="demo: echo one")
+    first = (await ended(dock, receipt.task_id, 1)).task
+    stand_in.act(first.sandbox.name, between)
+    await dock.send(receipt.tab_id or "", "demo: echo two")
+    second = (await ended(dock, receipt.task_id, 2)).task
+    await dock.kill_task(receipt.task_id)
+    await rest(dock, receipt.task_id, "killed")
+    return first, second
 
 
 async def test_a_task_lives_and_ends(
@@ -89,14 +102,8 @@ async def test_a_new_preview_token_is_fetched(
 ) -> None:
     """Who is sent to the login page asks for the way anew: the next message arrives, in the same sandbox."""
     async with dock_on(stand_in, tmp_path, monkeypatch) as dock:
-        receipt = await dock.create_task(repo=str(remote), prompt="demo: echo one")
-        view = await ended(dock, receipt.task_id, 1)
-        stand_in.act(view.task.sandbox.name, "rotate")
-        await dock.send(receipt.tab_id or "", "demo: echo two")
-        later = await ended(dock, receipt.task_id, 2)
-        await dock.kill_task(receipt.task_id)
-        await rest(dock, receipt.task_id, "killed")
-    assert later.task.sandbox == view.task.sandbox
+        first, second = await two_turns(dock, stand_in, remote, "rotate")
+    assert second.sandbox == first.sandbox
 
 
 async def test_what_daytona_stops_by_itself_is_started_again(
@@ -104,11 +111,5 @@ async def test_what_daytona_stops_by_itself_is_started_again(
 ) -> None:
     """A box that was stopped behind our back is the same box afterwards, and the task goes on."""
     async with dock_on(stand_in, tmp_path, monkeypatch) as dock:
-        receipt = await dock.create_task(repo=str(remote), prompt="demo: echo one")
-        view = await ended(dock, receipt.task_id, 1)
-        stand_in.act(view.task.sandbox.name, "stop")
-        await dock.send(receipt.tab_id or "", "demo: echo two")
-        later = await ended(dock, receipt.task_id, 2)
-        await dock.kill_task(receipt.task_id)
-        await rest(dock, receipt.task_id, "killed")
-    assert later.task.generation == view.task.generation == 1
+        first, second = await two_turns(dock, stand_in, remote, "stop")
+    assert second.generation == first.generation == 1

@@ -51,8 +51,7 @@ async def test_it_goes_on_at_daytona(
 
     def counted(view: TaskView) -> Sequence[str]:
         task = view.task
-        boxes = [one for one in stand_in.seen()["boxes"] if one["labels"].get("taskdock.task") == task.id]
-        names = [one["name"] for one in boxes]
+        names = [box["name"] for box in stand_in.boxes_of(task.id)]
         wanted = [] if task.at in (at.ARCHIVED, at.KILLED) else [task.sandbox.name]
         wrong = [] if names == wanted else [f"the boxes of a task that is {task.at} are {names}"]
         servers = [line for line in stand_in.processes(task.sandbox.name) if "sandbox-agent server" in line]

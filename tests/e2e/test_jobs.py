@@ -168,53 +168,45 @@ async def test_a_job_whose_remote_is_gone_says_so(dock: Dock, origin: StackRepo)
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_job_whose_process_is_killed_ends_right_in_the_next_one(
-    tmp_path: Path, origin: StackRepo, when: str
+    stack_world: World, origin: StackRepo, when: str
 ) -> None:
     """Killed before git is asked, and after it has moved everything but nobody was told: the next process ends the same job."""
-    world = World(tmp_path, settings=f'git_spice = "{GIT_SPICE}"')
-    try:
-        world.start()
-        async with world.client() as dock:
-            clone = await stacked(dock, origin)
-            origin.advance("one")
-            gate = world.gate(f"stack.run.{when}")
-            job = (await dock.request_job(str(origin.remote), JobKind.RESTACK_REPO)).job_id
-            await world.reached(gate)
-            world.kill()
-            world.open_gate(gate)
-            assert (await dock.job(job)).status is JobStatus.RUNNING
-            world.start()
-            ended = await over(dock, job)
-            assert ended.status is JobStatus.COMPLETED, ended
-            assert ended.result is not None and set(ended.result.changed) == {"main", *STACKED}
-            assert stands(clone, list(STACKED))
-            kinds = [one.event.kind.value for one in await dock.history(ended.repo_id)
-                     if one.event.data.get("job") == job and one.event.kind.value != "job.step"]  # fmt: skip
-            assert kinds == ["job.queued", "job.started", "job.completed"]
-    finally:
-        world.close()
+    stack_world.start()
+    async with stack_world.client() as dock:
+        clone = await stacked(dock, origin)
+        origin.advance("one")
+        gate = stack_world.gate(f"stack.run.{when}")
+        job = (await dock.request_job(str(origin.remote), JobKind.RESTACK_REPO)).job_id
+        await stack_world.reached(gate)
+        stack_world.kill()
+        stack_world.open_gate(gate)
+        assert (await dock.job(job)).status is JobStatus.RUNNING
+        stack_world.start()
+        ended = await over(dock, job)
+        assert ended.status is JobStatus.COMPLETED, ended
+        assert ended.result is not None and set(ended.result.changed) == {"main", *STACKED}
+        assert stands(clone, list(STACKED))
+        kinds = [one.event.kind.value for one in await dock.history(ended.repo_id)
+                 if one.event.data.get("job") == job and one.event.kind.value != "job.step"]  # fmt: skip
+        assert kinds == ["job.queued", "job.started", "job.completed"]
 
 
 async def test_a_running_job_that_is_cancelled_leaves_a_clean_clone(
-    tmp_path: Path, origin: StackRepo
+    stack_world: World, origin: StackRepo
 ) -> None:
     """It stays `running` until its clone is in order, then it is `cancelled`, tells what it moved, and another one runs."""
-    world = World(tmp_path, settings=f'git_spice = "{GIT_SPICE}"')
-    try:
-        world.start()
-        async with world.client() as dock:
-            clone = await stacked(dock, origin)
-            origin.advance("one")
-            gate = world.gate("stack.run.before")
-            job = (await dock.request_job(str(origin.remote), JobKind.RESTACK_REPO)).job_id
-            await world.reached(gate)
-            receipt = await dock.cancel_job(job)
-            assert receipt.status == "running"
-            world.open_gate(gate)
-            ended = await over(dock, job)
-            assert (ended.status, ended.failure) == (JobStatus.CANCELLED, None)
-            assert git(clone, "status", "--porcelain") == ""
-            assert (await done(dock, str(origin.remote), JobKind.RESTACK_REPO)).result is not None
-            assert stands(clone, list(STACKED))
-    finally:
-        world.close()
+    stack_world.start()
+    async with stack_world.client() as dock:
+        clone = await stacked(dock, origin)
+        origin.advance("one")
+        gate = stack_world.gate("stack.run.before")
+        job = (await dock.request_job(str(origin.remote), JobKind.RESTACK_REPO)).job_id
+        await stack_world.reached(gate)
+        receipt = await dock.cancel_job(job)
+        assert receipt.status == "running"
+        stack_world.open_gate(gate)
+        ended = await over(dock, job)
+        assert (ended.status, ended.failure) == (JobStatus.CANCELLED, None)
+        assert git(clone, "status", "--porcelain") == ""
+        assert (await done(dock, str(origin.remote), JobKind.RESTACK_REPO)).result is not None
+        assert stands(clone, list(STACKED))
