@@ -63,21 +63,18 @@ def test_the_demo_runs_in_a_build_log(shell: Shell, world: World) -> None:
 
 
 def test_the_demo_restacks_three_branches_and_puts_them_back(shell: Shell, world: World) -> None:
-    """Trunk moves, each branch of the stack is told from where to where, and the undo tells the same the other way round."""
+    """Trunk moves, each branch is told from where to where, the task's own among them, and the undo tells it the other way round."""
     require_git_spice()
     settings = (world.home / "taskdock.toml").read_text()
     (world.home / "taskdock.toml").write_text(f'git_spice = "{GIT_SPICE}"\n{settings}')
     done = shell.run("demo")
     assert done.code == 0, done.err
+    (task,) = shell.run("task", "list", "--json").document["tasks"]
     moves = [line for line in done.out.splitlines() if " -> " in line]
-    assert [line.partition(":")[0] for line in moves] == 2 * [
-        "greet/french",
-        "greet/german",
-        "greet/polite",
-        "main",
-    ]
-    there = [line.split(": ")[1].split(" -> ") for line in moves[:4]]
-    back = [line.split(": ")[1].split(" -> ") for line in moves[4:]]
+    branches = ["greet/french", "greet/german", "greet/polite", "main", task["branch"]]
+    assert [line.partition(":")[0] for line in moves] == 2 * branches
+    there = [line.split(": ")[1].split(" -> ") for line in moves[: len(branches)]]
+    back = [line.split(": ")[1].split(" -> ") for line in moves[len(branches) :]]
     assert back == [[new, old] for old, new in there]
     again = shell.run("demo", "--json").document
     assert (again["ok"], len(again["job_ids"])) == (True, 2)

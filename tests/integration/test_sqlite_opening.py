@@ -24,8 +24,8 @@ from taskdock.testing.conformance.store_under_test import creation, task_id
 pytestmark = pytest.mark.anyio
 
 TABLES = {
-    "_sqlite_migrations", "boundary", "branch_hold", "draft", "feed", "feed_at", "history", "idempotency_key", "intent",
-    "message", "meta", "read_marker", "repo", "sqlite_sequence", "tab", "task", "transcript",
+    "_sqlite_migrations", "boundary", "branch_hold", "branches", "draft", "feed", "feed_at", "history", "idempotency_key",
+    "intent", "job", "message", "meta", "read_marker", "repo", "sqlite_sequence", "tab", "task", "transcript",
 }  # fmt: skip
 
 
