@@ -36,6 +36,9 @@ SCRIPTS: dict[str, str] = {
     "900000588,come_late:0:0:3:0,fail:0:0:9:0,create_task:1:0:1:3,jump:0:0:5:2,kill_task:0:0:1:3,rename_tab:0:0:1:5": (
         "the wall clock was set forward while a create was under way, and it landed after the end of its task"
     ),
+    "1000000098,create_task:0:0:0:0,retry_task:0:0:0:4,cancel_turn:0:0:0:2,fail:0:3:10:0,end_server:0:0:0:4": (
+        "an agent's server ended, its provider never said what became of the sandbox, and the loss of the session was never told"
+    ),
     "1,create_task:3:0:1:4,drain:0:0:1:0,mark_read:0:0:1:3,second:0:0:1:4,rename_tab:0:0:1:4,rename_tab:0:0:1:4,"
     "rename_tab:0:0:1:4,fail:0:15:10:0,fail:0:18:6:0,create_task:3:0:1:5,send:1:0:1:3,send:1:0:1:4": (
         "of the kit: of two who scheduled at once one told a message as not sent, and the other still sent it within its ten seconds"

@@ -36,7 +36,7 @@ from taskdock.ports.clock import Clock
 from taskdock.ports.sandbox import Phase
 from taskdock.ports.store import NewItem, Reads, Store
 from taskdock.services.batches import batches
-from taskdock.services.sandboxes import conversation_of, ref_of
+from taskdock.services.sandboxes import conversation_of, look, ref_of
 from taskdock.services.sites import Sites
 from taskdock.services.stepping import Decision, Stepper
 from taskdock.services.transcript import Place, event_id_of, item_of
@@ -347,7 +347,7 @@ class Links:
 
     async def tell_if_sandbox_lost(self, sandbox: Sandbox) -> None:
         """Look at the sandbox, and tell its task when the provider says that it is gone or has failed."""
-        seen = await self.sites.of(sandbox).provider.observe(ref_of(sandbox))
+        seen = await look(self.sites.of(sandbox).provider, ref_of(sandbox))
         if seen.phase in (Phase.ABSENT, Phase.FAILED):
             fact = inputs.SandboxLost(sandbox.name, f"The sandbox is {seen.phase.value}, says its provider.")
             await self.stepper.apply(sandbox.task_id, fact)

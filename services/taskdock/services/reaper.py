@@ -22,18 +22,19 @@ from enum import Enum
 import anyio
 from attrs import evolve, field, frozen, mutable
 
-from taskdock.core.errors import PortError, StoreError
+from taskdock.core.errors import PortError, StoreError, Transient
 from taskdock.core.inputs import SandboxReaped
 from taskdock.core.task import Task, TaskStatus
 from taskdock.ports.clock import Clock
 from taskdock.ports.sandbox import Observation, Phase, SandboxProvider, SandboxRef
 from taskdock.ports.store import Reads
-from taskdock.services.sandboxes import until
+from taskdock.services.sandboxes import look, until
 from taskdock.services.sites import Sites
 from taskdock.services.stepping import Stepper
 
 _LOG = logging.getLogger(__name__)
 _END_SECONDS_MAX = 600.0
+_LIST_SECONDS_MAX = 60.0
 
 
 class Fate(Enum):
@@ -96,7 +97,7 @@ class Reaper:
         failures: dict[str, str] = {}
         for name, site in self.sites.by_provider.items():
             try:
-                listed = [one async for one in site.provider.list_owned(self.owner)]
+                listed = await self._listed(site.provider)
             except PortError as error:
                 failures[name] = error.reason
                 continue
@@ -129,10 +130,18 @@ class Reaper:
                 _LOG.warning("reaper: the sandboxes of %s cannot be listed: %s", name, reason)
             announced = {one.ref for one in (*ended.of(Fate.TO_REAP), *ended.of(Fate.FAILED))}
 
+    async def _listed(self, provider: SandboxProvider) -> list[Observation]:
+        """All that it lists; Transient when it does not come to an end, so that the others are asked all the same."""
+        try:
+            with anyio.fail_after(_LIST_SECONDS_MAX):
+                return [one async for one in provider.list_owned(self.owner)]
+        except TimeoutError as error:
+            raise Transient(f"its list did not end within {_LIST_SECONDS_MAX:g} s") from error
+
     async def _look(self, provider: SandboxProvider, ref: SandboxRef) -> Found:
         """Observe one sandbox, and then read its task: in this order (rule 1)."""
         try:
-            seen = await provider.observe(ref)
+            seen = await look(provider, ref)
         except PortError as error:
             return Found(ref, Fate.KEPT, f"it cannot be observed: {error.reason}")
         labels = _labels(seen, self.owner)

@@ -1,8 +1,8 @@
 """Sandboxes: the core's sandbox in the words of the ports, and how to wait for a phase.
 
-Owns: `ref_of`, `spec_of`, `mark_of`, `conversation_of`, `until`.
+Owns: `ref_of`, `spec_of`, `mark_of`, `conversation_of`, `look`, `until`.
 Never: a retry; a phase that cannot lead where it should is an error for the core to decide on.
-Reads as: executors -> these -> ports.
+Reads as: executors, links, reaper -> these -> ports.
 """
 
 from collections.abc import Awaitable, Callable, Container
@@ -14,6 +14,7 @@ from taskdock.core.intents import Sandbox
 from taskdock.ports.agent import Conversation
 from taskdock.ports.sandbox import Observation, Phase, SandboxProvider, SandboxRef, SandboxSpec
 
+_LOOK_SECONDS_MAX = 30.0
 _PAUSE_SECONDS = 0.1
 _PAUSE_SECONDS_MAX = 5.0
 
@@ -36,6 +37,15 @@ def mark_of(seen: Observation) -> str:
 def conversation_of(sandbox: Sandbox, tab_id: str, session: int, agent: str) -> Conversation:
     """Which conversation of which tab."""
     return Conversation(tab_id, sandbox.generation, agent, session)
+
+
+async def look(provider: SandboxProvider, ref: SandboxRef) -> Observation:
+    """One observation outside of a step, whose deadline would bound it; Transient after 30 s without an answer."""
+    try:
+        with anyio.fail_after(_LOOK_SECONDS_MAX):
+            return await provider.observe(ref)
+    except TimeoutError as error:
+        raise Transient(f"its provider says nothing of {ref.name}, after {_LOOK_SECONDS_MAX:g} s") from error
 
 
 async def until(

@@ -107,6 +107,7 @@ class ScriptedSandbox:
     """Provider and way in of one sandbox, which runs, unless its provider says something else."""
 
     phase: Phase = Phase.RUNNING
+    hangs: bool = False
     failure: Exception | None = None
     no_way_in: Exception | None = None
 
@@ -114,6 +115,8 @@ class ScriptedSandbox:
         """Say what it is at, or fail."""
         if self.failure is not None:
             raise self.failure
+        if self.hangs:
+            await anyio.sleep_forever()
         return Observation(ref, self.phase, datetime.now(UTC))
 
     async def endpoint(self, _ref: SandboxRef, _service: str) -> Endpoint:

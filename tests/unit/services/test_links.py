@@ -194,6 +194,19 @@ async def test_loss_is_told_although_the_provider_has_a_bug() -> None:
         assert scripted.stepper.facts == [lost("code 3; its provider could not be asked: a bug")]
 
 
+async def test_loss_is_told_although_the_provider_says_nothing() -> None:
+    """A provider that never answers is given thirty seconds, then the loss is told without it."""
+    async with scripted_links({"tab-1": [[EXIT]]}) as scripted:
+        scripted.sandbox.hangs = True
+        scripted.links.follow(followed())
+        await scripted.stepper.until(1, within=60)
+        (fact,) = scripted.stepper.facts
+        assert fact == lost(
+            "code 3; its provider could not be asked: its provider says nothing of td-1, after 30 s"
+        )
+        assert anyio.current_time() == pytest.approx(30)
+
+
 @pytest.mark.parametrize("phase", [Phase.ABSENT, Phase.FAILED])
 async def test_lost_sandbox_keeps_no_lost_session_back(phase: Phase) -> None:
     """A provider may be wrong about its sandbox: the session is told as lost too, after it, so that its tab gets another."""

@@ -10,7 +10,7 @@ from attrs import field, mutable
 
 from taskdock.core.errors import StoreError
 from taskdock.ports.sandbox import Observation, Phase, SandboxRef
-from taskdock.services.reaper import Reaper
+from taskdock.services.reaper import Fate, Reaper
 from taskdock.services.sites import Site, Sites
 from taskdock.testing.virtual_time import EPOCH
 from unit.services.bench import HOUR, MINUTE, Bench
@@ -33,6 +33,8 @@ class Boxes:
     destroying_seconds: float = 0.0
     going: dict[SandboxRef, datetime] = field(factory=dict)
     ended_at: list[float] = field(factory=list)
+    silent: set[str] = field(factory=set)
+    """Which of its calls never answer."""
 
     def make(self, name: str) -> SandboxRef:
         """There is a sandbox now, of a task that nobody knows."""
@@ -43,11 +45,18 @@ class Boxes:
     async def list_owned(self, owner: str) -> AsyncIterator[Observation]:
         """All of them."""
         assert owner == OWNER
+        if "list_owned" in self.silent:
+            await anyio.sleep_forever()
         for ref in list(self.made):
-            yield await self.observe(ref)
+            yield self._seen(ref)
 
     async def observe(self, ref: SandboxRef) -> Observation:
         """What one is at."""
+        if "observe" in self.silent:
+            await anyio.sleep_forever()
+        return self._seen(ref)
+
+    def _seen(self, ref: SandboxRef) -> Observation:
         now = self.clock.now()
         if ref in self.going and self.going[ref] <= now:
             self.made.pop(ref, None)
@@ -126,6 +135,25 @@ async def test_an_end_that_hangs_is_given_up_and_tried_again(bench: Bench) -> No
     # Announced at 10, asked at 20 and given up at 30, and so on; at 80 it is gone.
     assert boxes.ended_at == pytest.approx([20 * MINUTE, 40 * MINUTE, 60 * MINUTE])
     assert boxes.made == {}
+
+
+@pytest.mark.parametrize(("call", "seconds"), [("list_owned", 60), ("observe", 30)])
+async def test_a_provider_that_never_answers_holds_no_other_up(
+    bench: Bench, call: str, seconds: float
+) -> None:
+    """Its call is given up after so long: the round goes on to the next provider, and the next round asks it again."""
+    deaf, other = Boxes(bench.clock), Boxes(bench.clock)
+    deaf.make("td-1")
+    ref = other.make("td-2")
+    deaf.silent.add(call)
+    reaper = reaper_of(bench, other)
+    provider: Any = deaf
+    reaper.sites = Sites({"deaf": Site(provider, provider), **reaper.sites.by_provider})
+    planned = await reaper.plan()
+    assert anyio.current_time() == pytest.approx(seconds)
+    assert ref in {one.ref for one in planned.of(Fate.TO_REAP)}
+    deaf.silent.clear()
+    assert len((await reaper.plan()).of(Fate.TO_REAP)) == 2
 
 
 async def test_a_store_that_fails_costs_a_round(bench: Bench) -> None:
