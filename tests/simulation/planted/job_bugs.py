@@ -13,7 +13,7 @@ from unittest.mock import patch
 from attrs import evolve
 
 from simulation.planted.planting import redirected, replaced
-from taskdock.core import inputs, repo_boundary, repo_jobs
+from taskdock.core import inputs, repo_asks, repo_boundary, repo_jobs
 from taskdock.core.change import Draft
 from taskdock.core.inputs import FailureClass
 from taskdock.core.intents import RunRepoJob
@@ -21,6 +21,7 @@ from taskdock.core.job import CANCELLED, COMPLETED, MACHINE, QUEUED, RUNNING, Jo
 from taskdock.core.job_record import JobResult
 from taskdock.core.machine import must_fire
 from taskdock.core.repo import READY, Repo
+from taskdock.core.task_asks import TaskAsks
 from taskdock.services import job_requests
 from taskdock.services.receipts import JobReceipt
 from taskdock.services.requests import Request
@@ -154,4 +155,18 @@ def job_left_behind() -> Iterator[None]:
 
     real = repo_jobs.settle
     with replaced(repo_jobs, "settle", settle):
+        yield
+
+
+@contextmanager
+def new_branch_not_registered() -> Iterator[None]:
+    """The branch that a task's first work made is not taken into the stack."""
+    with replaced(TaskAsks, "tell_born", lambda _cursor, _head: None):
+        yield
+
+
+@contextmanager
+def moved_branch_not_shown() -> Iterator[None]:
+    """A task is not told that a job moved its branch."""
+    with replaced(repo_asks, "tell_moved", lambda _draft, _job_id, _value: None):
         yield

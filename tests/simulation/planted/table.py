@@ -212,5 +212,7 @@ BUGS = (
     Bug(jobs.job_never_goes_on, {9}, 20, (_A_REPO, act("kill", 0.0, how=20), _RESTACK), 0),
     Bug(jobs.job_ends_twice, {5}, 2, (_A_REPO, _RESTACK), 0),
     Bug(jobs.job_left_behind, {9}, 5, (_A_REPO, *[job(JobKind.RESTACK_REPO, 0.0), job(JobKind.SYNC_REPO, 15.0)]), 0),
+    Bug(jobs.new_branch_not_registered, {9}, 5, (_A_TASK, wait(120.0)), 0),
+    Bug(jobs.moved_branch_not_shown, {9}, 10, (_A_TASK, wait(120.0), _RESTACK, wait(15.0)), 0),
 )  # fmt: skip
 """In the order of sandboxes, tabs, services, jobs."""

@@ -19,7 +19,7 @@ from taskdock.ports.sandbox import SandboxAccess
 from taskdock.services.sandboxes import ref_of
 from taskdock.testing.simulation.boxes import Boxes
 from taskdock.testing.simulation.calls import Calls
-from taskdock.testing.simulation.code import TRUNK, TRUNK_HEAD, Clones, State, Tree
+from taskdock.testing.simulation.code import TRUNK, Clones, State, Tree
 from taskdock.testing.simulation.gits import Gits
 from taskdock.testing.simulation.moves import Moves
 
@@ -102,7 +102,8 @@ class SimulatedCarrier:
         state = await self.calls.make("access.get_file", bundle)
         async with self.gits.hold(body.repo_id, self.calls):
             followed = await self.calls.make("clones.take_in", lambda: self._take_in(body, state))
-        head = None if state.head == TRUNK_HEAD else state.head
+        start = self.moves.clones.kept[body.sandbox.task_id].start
+        head = None if state.head == start else state.head
         return WorkCollected(head, branch_moved=followed, kept=len(state.uncommitted))
 
     def _take_in(self, body: CollectWork, state: State) -> bool:

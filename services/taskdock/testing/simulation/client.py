@@ -27,7 +27,7 @@ from taskdock.testing.simulation.nature import PROFILES, Nature
 from taskdock.testing.simulation.script import Act
 
 COMMANDS: dict[str, int] = {
-    "create_task": 10, "open_tab": 12, "send": 30, "edit_message": 3, "withdraw_message": 3, "resume_queue": 8,
+    "create_task": 10, "attach_task": 2, "open_tab": 12, "send": 30, "edit_message": 3, "withdraw_message": 3, "resume_queue": 8,
     "cancel_turn": 6, "answer_permission": 10, "set_model": 6, "rename_task": 1, "rename_tab": 1, "mark_read": 1,
     "set_draft": 1, "close_tab": 5, "stop_task": 6, "resume_task": 6, "archive_task": 6, "unarchive_task": 8,
     "retry_task": 12, "retry_tab": 16, "kill_task": 2, "set_branch": 3, "add_repo": 1, "retry_repo": 8,
@@ -133,18 +133,31 @@ class Client:
 
     async def create_task(self, act: Act) -> None:
         """Create one, as long as there are few."""
+        await self._create(
+            "create_task",
+            act,
+            repo=REMOTES[0] if act.task % 8 else REMOTES[1 + act.tab % 2],
+            branch=BRANCHES[act.tab % len(BRANCHES)],
+        )
+
+    async def attach_task(self, act: Act) -> None:
+        """Create one on a branch that is there, most of the time: of people, of another task, or the trunk, which nobody works on."""
+        branches = [*OTHERS, *(view.task.branch for view in await self._views()), *BRANCHES]
+        names = [name for name in branches if name is not None]
+        await self._create("attach_task", act, repo=REMOTES[0], on_branch=names[act.tab % len(names)])
+
+    async def _create(
+        self, name: str, act: Act, repo: str, branch: str | None = None, on_branch: str | None = None
+    ) -> None:
         if len(self.ledger.tasks) - len(self.ledger.killed) >= TASKS_MAX:
             return
         prompt = self._word(act)
+        provider = PROFILES[act.task % len(PROFILES)].id
         receipt = await self._ask(
-            "create_task",
+            name,
             act,
             lambda dock, key: dock.create_task(
-                prompt=prompt,
-                repo=REMOTES[0] if act.task % 8 else REMOTES[1 + act.tab % 2],
-                branch=BRANCHES[act.tab % len(BRANCHES)],
-                provider=PROFILES[act.task % len(PROFILES)].id,
-                key=key,
+                prompt=prompt, repo=repo, branch=branch, on_branch=on_branch, provider=provider, key=key
             ),
         )
         if receipt is not None:

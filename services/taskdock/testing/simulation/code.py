@@ -49,6 +49,8 @@ class Tree:
 class Kept:
     """What the clone has of one task."""
 
+    start: str | None = None
+    """Where its first checkout stood."""
     newest: State | None = None
     edits: frozenset[str] = frozenset()
     """Every edit that is under one of the task's own refs."""
@@ -78,6 +80,7 @@ class Clones:
         if base not in heads:
             raise Permanent(f"The clone has no branch {base!r}.")
         kept = self.kept.setdefault(task_id, Kept())
+        kept.start = kept.start or heads[base]
         return kept.newest or State(heads[base])
 
     def take_in(self, repo_id: str, task_id: str, branch: str, state: State) -> bool:
@@ -86,11 +89,11 @@ class Clones:
         It does not when somebody else moved it since.
         """
         kept = self.kept.setdefault(task_id, Kept())
-        ours = (None, kept.followed, kept.newest and kept.newest.head, state.head)
+        ours = (None, kept.start, kept.followed, kept.newest and kept.newest.head, state.head)
         kept.newest = state
         kept.edits |= state.edits
         heads = self.branches.setdefault(repo_id, {})
-        if state.head == TRUNK_HEAD:
+        if state.head == kept.start:
             return True
         if heads.get(branch) not in ours:
             return False

@@ -24,6 +24,7 @@ from taskdock.ports.sandbox import Phase
 from taskdock.ports.store import Commit
 from taskdock.services.sandboxes import mark_of
 from taskdock.testing.simulation.boxes import Box
+from taskdock.testing.simulation.branches import BornIsRegistered, MovedIsShown
 from taskdock.testing.simulation.delivery import OnceDelivered
 from taskdock.testing.simulation.feed import FeedReplays
 from taskdock.testing.simulation.invariant import Invariant
@@ -361,5 +362,7 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     JobsStayEnded,
     JobsTellWhatMoved,
     JobsRest,
+    BornIsRegistered,
+    MovedIsShown,
 )
 """Those that are classes here; the eighth (no call outside on the request path) is in calls.py, where each call is made."""

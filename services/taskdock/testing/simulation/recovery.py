@@ -25,7 +25,13 @@ from taskdock.testing.simulation.calls import REQUEST
 if TYPE_CHECKING:
     from taskdock.testing.simulation.world import World
 
-_MAY_STAY = ("There is no repository", "branch_exists", "There is no model", "uncommitted")
+_MAY_STAY = (
+    "There is no repository",
+    "branch_exists",
+    "there is no branch",
+    "There is no model",
+    "uncommitted",
+)
 """What somebody has to change before a retry can help: a wrong remote, branch or model."""
 
 _WAYS_OUT_MAX = 3
