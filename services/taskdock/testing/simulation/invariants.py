@@ -28,6 +28,7 @@ from taskdock.testing.simulation.delivery import OnceDelivered
 from taskdock.testing.simulation.feed import FeedReplays
 from taskdock.testing.simulation.invariant import Invariant
 from taskdock.testing.simulation.jobs import JobsRest, JobsStayEnded, JobsTellWhatMoved, OneJob
+from taskdock.testing.simulation.removals import RemovedIsFree
 
 if TYPE_CHECKING:
     from taskdock.testing.simulation.world import World
@@ -281,6 +282,7 @@ class WorkKept(Invariant):
             }
             kept = self.outside.clones.kept.get(task_id)
             there |= kept.edits if kept is not None else set()
+            there |= self.outside.clones.elsewhere.get(task_id, frozenset())
             lost = [edit for edit in work if edit not in there and not self._may_be_lost(task_id, work[edit])]
             if lost:
                 self.broken(f"{task_id} lost {lost}, and its history does not say so")
@@ -361,5 +363,6 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     JobsStayEnded,
     JobsTellWhatMoved,
     JobsRest,
+    RemovedIsFree,
 )
 """Those that are classes here; the eighth (no call outside on the request path) is in calls.py, where each call is made."""
