@@ -67,7 +67,7 @@ ROWS = (
     Row("await_ready", ERROR, CLONING, then=("take_waiting", "note_retried")),
     Row("await_branch", ERROR, CLONING, then="note_retried"),
     Row("remove", (CLONING, READY, ERROR), REMOVED, then=("take_back", "note_removed")),
-    Row("remove", REMOVED, "=", when="keeps_a_clone", then="try_again"),
+    Row("remove", REMOVED, "=", when="keeps_a_clone", then=("try_again", "note_retried")),
     Row("clone_removed", REMOVED, "=", then="forget_clone"),
     Row("failed", REMOVED, "=", when="may_try_again", then="note_failed_attempt"),
     Row("failed", REMOVED, "=", then="keep_clone"),
@@ -212,7 +212,7 @@ class RepoCursor:
 
     @order
     def note_retried(self) -> None:
-        """Its clone starts again."""
+        """What failed starts again."""
         self._draft.note(HistoryKind.REPO_RETRIED)
 
     @order
