@@ -9,6 +9,7 @@ Reads as: test_clone.py -> a fault -> `GitClones`.
 
 import shutil
 import subprocess
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -47,6 +48,12 @@ class HonestClones:
 
     async def known_heads(self, repo_id: str, task_id: str) -> tuple[str, ...]:
         return await self.real.known_heads(repo_id, task_id)
+
+    async def tasks_with_work(self, repo_id: str) -> tuple[str, ...]:
+        return await self.real.tasks_with_work(repo_id)
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        await self.real.remove(repo_id, begin)
 
     def path(self, repo_id: str) -> Path:
         return self.real.path(repo_id)
@@ -380,6 +387,74 @@ class HooksRun(HonestClones):
         return taken
 
 
+class RemovedInName(HonestClones):
+    """A clone that may go is left to whoever cleans the disk."""
+
+    found_by = "check_removed_clone_is_gone"
+    says = "A clone of which the remote has everything is removed"
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        await begin()
+
+
+class RemovedUnseen(HonestClones):
+    """What is to go goes; nobody looks what is in it."""
+
+    found_by = "check_clone_with_unpushed_work_stays"
+    says = "A clone stays, untouched, while something in it is nowhere else"
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        await begin()
+        shutil.rmtree(self.path(repo_id), ignore_errors=True)
+
+
+class BranchesAreAll(HonestClones):
+    """Before a clone goes, its branches are looked at, and nothing else."""
+
+    found_by = "check_clone_with_uncommitted_work_stays"
+    says = "A clone stays, untouched, while something in it is nowhere else"
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        if not git(self.path(repo_id), "rev-list", "--branches", "--not", "--remotes=origin"):
+            await begin()
+            shutil.rmtree(self.path(repo_id))
+
+
+class FetchedOnceIsEnough(HonestClones):
+    """What was fetched once counts as what the remote has."""
+
+    found_by = "check_remote_is_asked_before_a_removal"
+    says = "A clone stays, untouched, while something in it is nowhere else"
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        if not git(self.path(repo_id), "rev-list", "--glob=refs/taskdock/*", "--not", "--remotes=origin"):
+            await begin()
+            shutil.rmtree(self.path(repo_id))
+
+
+class BegunWhenDone(HonestClones):
+    """Who asked for the removal is told when it is done."""
+
+    found_by = "check_removal_is_asked_once_more"
+    says = "begin is awaited right before the first file goes"
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        await self.real.remove(repo_id, anyio.lowlevel.checkpoint)
+        await begin()
+
+
+class BeganIsWork(HonestClones):
+    """Every task that a clone knows of counts as one with work in it."""
+
+    found_by = "check_tasks_with_work_are_named"
+    says = "tasks_with_work names every task of which the clone keeps work"
+
+    async def tasks_with_work(self, repo_id: str) -> tuple[str, ...]:
+        if not self.path(repo_id).exists():
+            return ()
+        return tuple(sorted({ref.split("/")[2] for ref in refs_of(self.path(repo_id), "refs/taskdock/")}))
+
+
 CLONE_FAULTS: tuple[type[HonestClones], ...] = (
     TrunkIsGuessed,
     BranchCheckedOut,
@@ -407,4 +482,10 @@ CLONE_FAULTS: tuple[type[HonestClones], ...] = (
     DamagedIsNothingNew,
     OneBranchForAllTasks,
     HooksRun,
+    RemovedInName,
+    RemovedUnseen,
+    BranchesAreAll,
+    FetchedOnceIsEnough,
+    BegunWhenDone,
+    BeganIsWork,
 )

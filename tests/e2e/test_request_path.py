@@ -84,6 +84,7 @@ async def test_every_command_is_accepted_without_touching_a_port(config: Config)
             await dock.archive_task(task),
             await dock.unarchive_task(task),
             await dock.add_repo("https://git.example.org/acme/other"),
+            await dock.remove_repo("https://git.example.org/acme/other"),
             await dock.kill_task(task),
         ]
         for rejected in (
@@ -107,6 +108,7 @@ async def test_every_command_is_accepted_without_touching_a_port(config: Config)
         "archived",
         "init_enqueue_provision",
         "cloning",
+        "removed",
         "killed",
     ]
     positions = [receipt.position for receipt in receipts]

@@ -77,6 +77,10 @@ class Change:
     """Intents that are not wanted any more; one that is being executed blocks its subject until that ended."""
     hold: BranchHold | None = None
     release: BranchHold | None = None
+    needs_repo: str | None = None
+    """This repo must not be removed when all of the commit is written."""
+    needs_no_task_of: str | None = None
+    """No live task of this repo may be there then."""
     ignored: str | None = None
 
     @property
@@ -108,6 +112,8 @@ class Draft:
         self.entered: list[str] = []
         self.hold: BranchHold | None = None
         self.release: BranchHold | None = None
+        self.needs_repo: str | None = None
+        self.needs_no_task_of: str | None = None
         self._dirty: dict[tuple[type[Record], str], None] = {}
         self._history: list[HistoryEvent] = []
         self._ordered: dict[str, Intent] = {}
@@ -270,4 +276,6 @@ class Draft:
             cancelled=tuple(self._cancelled),
             hold=self.hold,
             release=self.release,
+            needs_repo=self.needs_repo,
+            needs_no_task_of=self.needs_no_task_of,
         )

@@ -65,7 +65,9 @@ class ArchiveTask:
 
 @frozen
 class UnarchiveTask:
-    """Provision an archived task again, on its branch and with its work."""
+    """Provision an archived task again, on its branch and with its work; where its repo is not ready, it waits for that."""
+
+    repo_is_ready: bool = True
 
 
 @frozen
@@ -204,7 +206,7 @@ class SetDraft:
 
 @frozen
 class AddRepo:
-    """Register a repo and clone it in the background; adding it again starts a failed clone again."""
+    """Register a repo and clone it in the background; adding it again starts a failed clone again, or takes a removal back."""
 
     repo_id: str
     workspace: str
@@ -215,6 +217,11 @@ class AddRepo:
 @frozen
 class RetryRepo:
     """Start a failed clone again."""
+
+
+@frozen
+class RemoveRepo:
+    """Let go of a repo that no live task and no open job needs; its clone goes, too, once all of its work is elsewhere."""
 
 
 @frozen

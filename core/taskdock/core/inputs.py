@@ -23,6 +23,7 @@ from taskdock.core.commands import (
     KillTask,
     MarkRead,
     OpenTab,
+    RemoveRepo,
     RenameTab,
     RenameTask,
     RequestJob,
@@ -69,6 +70,7 @@ __all__ = [
     "BranchReady",
     "CancelJob",
     "CancelTurn",
+    "CloneRemoved",
     "Cloned",
     "CloseTab",
     "CreateTask",
@@ -90,6 +92,7 @@ __all__ = [
     "PermissionAsked",
     "PermissionOption",
     "Progressed",
+    "RemoveRepo",
     "RenameTab",
     "RenameTask",
     "RepoCommand",
@@ -262,6 +265,11 @@ class Cloned:
 
 
 @frozen
+class CloneRemoved:
+    """There is no clone any more: all that was in it is on the remote."""
+
+
+@frozen
 class JobEnded:
     """A job came to its end, with what it changed, and why not more; `branches` is how the clone stands now, if it could be read.
 
@@ -288,7 +296,7 @@ class Woken:
 
 Value = (
     NameEnsured | SandboxReady | AgentReady | SessionReady | TurnEnded | Asked | SessionClosed | WorkCollected
-    | Observed | SandboxStopped | SandboxReleased | Cloned | JobEnded | Told | Woken
+    | Observed | SandboxStopped | SandboxReleased | Cloned | CloneRemoved | JobEnded | Told | Woken
 )  # fmt: skip
 
 
@@ -433,7 +441,7 @@ TaskFact = (
     | Progressed | Delivered | PermissionAsked | SessionLost | SandboxLost | SandboxReaped
 )  # fmt: skip
 TaskInput = CreateTask | TaskCommand | TaskFact
-RepoCommand = AddRepo | RetryRepo | RequestJob | CancelJob
+RepoCommand = AddRepo | RetryRepo | RemoveRepo | RequestJob | CancelJob
 """What may be asked of a repo."""
 RepoInput = (
     RepoCommand | AwaitReady | AwaitBranch | NoLongerWaits | BranchBorn | OutcomeReported | Started | Progressed

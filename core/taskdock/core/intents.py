@@ -188,6 +188,13 @@ class CloneRepo:
 
 
 @frozen
+class RemoveClone:
+    """Remove the clone of a repo that was removed, unless something in it is nowhere else; then it stays."""
+
+    repo_id: str
+
+
+@frozen
 class RunRepoJob:
     """Do one job in the repo's clone; the same job again goes on from what a crash left.
 
@@ -222,7 +229,7 @@ class Wake:
 Body = (
     EnsureName | CreateSandbox | ObserveSandbox | EnsureAgent | CreateSession | ResumeSession | SendPrompt
     | CancelTurn | AnswerPermission | CloseSession | CollectWork | StopSandbox | DestroySandbox | CloneRepo
-    | RunRepoJob | Tell | Wake
+    | RemoveClone | RunRepoJob | Tell | Wake
 )  # fmt: skip
 
 
@@ -250,6 +257,7 @@ def _default_figures() -> dict[str, Figure]:
         "StopSandbox": Figure(300, 5),
         "DestroySandbox": Figure(600, 10),
         "CloneRepo": Figure(3600, 5),
+        "RemoveClone": Figure(600, 5),
         "RunRepoJob": Figure(3600, 3),
         "Tell": Figure(365 * 24 * 3600, 1_000_000),
         "Wake": Figure(365 * 24 * 3600, 1_000_000),

@@ -1,12 +1,15 @@
 """Repo: a registered git repository with a service-owned clone.
 
 Owns: `RepoStatus`, the repo table, the `Repo` record, its guards and orders.
-Never: git; a clone is an intent.
+Never: git; a clone, and its removal, is an intent.
 Reads as: repo_boundary matches an input to an open intent -> fires its trigger here -> the row alone sets the status.
 
 Rule 1. A repo is registered at once and cloned in the background; tasks wait for it by asking (`AwaitReady`).
 Rule 2. Every task that asked is told exactly when the clone is ready or has failed, with the number of its question.
 Rule 3. Somebody asking for a repo in `error` starts its clone again, so a mended remote needs no separate step.
+Rule 4. A removed repo is a tombstone: who asks it is told that it failed. It holds no task and no job, which the commit checks.
+Rule 5. Its clone goes only when all that is in it is elsewhere; else it stays, and the failure says why and where.
+Rule 6. Adding the remote again brings the repo back under its id; a clone that stayed is taken over, with its work.
 """
 
 from datetime import datetime
@@ -15,10 +18,11 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from taskdock.core.branches import Branches
 from taskdock.core.change import Draft, Place
 from taskdock.core.history import HistoryKind
-from taskdock.core.inputs import AwaitReady, Cloned, Failed, RepoFailed, RepoReady
-from taskdock.core.intents import CloneRepo, Intent, Tell
+from taskdock.core.inputs import AddRepo, AwaitReady, Cloned, Failed, RepoFailed, RepoReady
+from taskdock.core.intents import CloneRepo, Intent, RemoveClone, Tell
 from taskdock.core.machine import NEW, Row, build, guard, order
 from taskdock.core.step import Failure, Step
 
@@ -32,16 +36,24 @@ class RepoStatus(Enum):
     """Tasks can start. Rests here."""
     ERROR = "error"
     """The clone failed. A retry, adding it again, or a task that asks for it moves it."""
+    REMOVED = "removed"
+    """Nobody works on it any more. Adding it again moves it. Rests here, also with a clone that had to stay."""
 
 
 ANSWERED_MAX = 256
-CLONING, READY, ERROR = (status.value for status in RepoStatus)
+WAS_REMOVED = "its repo was removed; add its remote again, then retry"
+CLONING, READY, ERROR, REMOVED = (status.value for status in RepoStatus)
+
+REMOVE_CLONE = "remove_clone"
+_STEPS = {CLONING: CLONING, REMOVED: REMOVE_CLONE}
+"""What is done in a state, where something is."""
 
 STATES: dict[str, tuple[str, ...]] = {
     NEW: (),
     CLONING: ("clone",),
     READY: ("tell_ready",),
     ERROR: ("fail", "tell_failed"),
+    REMOVED: ("remove_clone", "tell_removed"),
 }
 
 ROWS = (
@@ -54,6 +66,13 @@ ROWS = (
     Row("await_ready", READY, "=", then="take_waiting"),
     Row("await_ready", ERROR, CLONING, then=("take_waiting", "note_retried")),
     Row("await_branch", ERROR, CLONING, then="note_retried"),
+    Row("remove", (CLONING, READY, ERROR), REMOVED, then=("take_back", "note_removed")),
+    Row("remove", REMOVED, "=", when="keeps_a_clone", then=("try_again", "note_retried")),
+    Row("clone_removed", REMOVED, "=", then="forget_clone"),
+    Row("failed", REMOVED, "=", when="may_try_again", then="note_failed_attempt"),
+    Row("failed", REMOVED, "=", then="keep_clone"),
+    Row("await_ready", REMOVED, "=", then="take_waiting"),
+    Row("add", REMOVED, CLONING, then=("take_back", "take_address", "note_added")),
 )
 
 
@@ -129,8 +148,12 @@ class RepoCursor:
     @state.setter
     def state(self, entered: str) -> None:
         if entered != self.repo.at:
-            step = Step(entered, attempt=1, started_at=self._draft.now) if entered == CLONING else None
+            name = _STEPS.get(entered)
+            step = None if name is None else self._step(name)
             self._put(at=entered, step=step, failure=None)
+
+    def _step(self, name: str) -> Step:
+        return Step(name, attempt=1, started_at=self._draft.now)
 
     def _put(self, **changes: Any) -> None:
         self._draft.put(evolve(self.repo, updated_at=self._draft.now, **changes))
@@ -140,6 +163,48 @@ class RepoCursor:
         """The failure may pass, and attempts and deadline allow one more run."""
         return self._draft.next_attempt_at(self._intent, self._failed) is not None
 
+    @guard
+    def keeps_a_clone(self) -> bool:
+        """The clone had to stay, and nobody is looking whether it still has to."""
+        return self.repo.failure is not None
+
+    @order
+    def take_back(self) -> None:
+        """What is done to the clone is not wanted any more; what is ordered next waits until its execution has ended."""
+        for intent in (*self._draft.intents(CloneRepo), *self._draft.intents(RemoveClone)):
+            self._draft.cancel(intent)
+
+    @order
+    def note_removed(self) -> None:
+        """Nobody needs it, if the store finds no live task either."""
+        self._draft.needs_no_task_of = self.repo.id
+        self._draft.note(HistoryKind.REPO_REMOVED, name=self.repo.name)
+
+    @order
+    def try_again(self) -> None:
+        """Perhaps what kept the clone is elsewhere by now."""
+        self._put(step=self._step(REMOVE_CLONE), failure=None)
+
+    @order
+    def forget_clone(self) -> None:
+        """There is no clone any more, and so nothing to undo, and no branches."""
+        self._put(step=None, trunk=None, head=None, undoable=())
+        self._draft.put(Branches(self.repo.id))
+        self._draft.note(HistoryKind.REPO_CLONE_REMOVED)
+
+    @order
+    def keep_clone(self) -> None:
+        """The clone stays; say why."""
+        failure = self._failure_of(REMOVE_CLONE, "looks again whether the clone can go")
+        self._put(step=None, failure=failure)
+        self._draft.note(HistoryKind.REPO_CLONE_KEPT, reason=failure.reason)
+
+    @order
+    def take_address(self) -> None:
+        """Somebody registers it again, perhaps under another name."""
+        assert isinstance(self._input, AddRepo)
+        self._put(name=self._input.name, remote=self._input.remote)
+
     @order
     def note_added(self) -> None:
         """Somebody registered it."""
@@ -147,7 +212,7 @@ class RepoCursor:
 
     @order
     def note_retried(self) -> None:
-        """Its clone starts again."""
+        """What failed starts again."""
         self._draft.note(HistoryKind.REPO_RETRIED)
 
     @order
@@ -176,7 +241,7 @@ class RepoCursor:
         )
         self._draft.note(
             HistoryKind.REPO_STEP_FAILED,
-            step=CLONING,
+            step=self.repo.step.name,
             attempt=self._intent.attempt,
             retry_at=retry_at.isoformat(),
             reason=self._failed.reason,
@@ -195,6 +260,26 @@ class RepoCursor:
             not_before=self._draft.next_attempt_at(after, self._failed),
             after=after,
         )
+
+    @order
+    def remove_clone(self) -> None:
+        """Order the end of the clone, unless it is under way, done, or given up."""
+        if self.repo.step is None or self._draft.intents(RemoveClone):
+            return
+        after = self._intent if self._failed is not None else None
+        self._draft.order(
+            RemoveClone(self.repo.id),
+            Place("clone", "clone"),
+            not_before=self._draft.next_attempt_at(after, self._failed),
+            after=after,
+        )
+
+    @order
+    def tell_removed(self) -> None:
+        """Answer every task that asked: those that still do are over."""
+        for waiting in self.repo.waiting:
+            self._tell(waiting, RepoFailed(waiting.ask, WAS_REMOVED))
+        self._all_answered()
 
     @order
     def tell_ready(self) -> None:
@@ -224,15 +309,7 @@ class RepoCursor:
     @order
     def fail(self) -> None:
         """Rest in `error`: say why."""
-        assert self._failed is not None and self._intent is not None
-        failure = Failure(
-            step=CLONING,
-            failure_class=self._failed.failure_class,
-            reason=self._failed.reason,
-            attempts=self._intent.attempt,
-            retry="clones again",
-            log_tail=self._failed.log_tail,
-        )
+        failure = self._failure_of(CLONING, "clones again")
         self._put(failure=failure)
         self._draft.note(
             HistoryKind.REPO_FAILED,
@@ -240,6 +317,17 @@ class RepoCursor:
             attempts=failure.attempts,
             reason=failure.reason,
             **{"class": failure.failure_class.value},
+        )
+
+    def _failure_of(self, step: str, retry: str) -> Failure:
+        assert self._failed is not None and self._intent is not None
+        return Failure(
+            step=step,
+            failure_class=self._failed.failure_class,
+            reason=self._failed.reason,
+            attempts=self._intent.attempt,
+            retry=retry,
+            log_tail=self._failed.log_tail,
         )
 
 

@@ -11,12 +11,12 @@ from attrs import evolve
 from taskdock.core import inputs
 from taskdock.core.branches import Branches
 from taskdock.core.change import Draft, Place
-from taskdock.core.inputs import BranchAwaited, BranchFailed, BranchMoved, BranchReady
+from taskdock.core.inputs import BranchAwaited, BranchFailed, BranchMoved, BranchReady, RepoFailed
 from taskdock.core.intents import Tell
 from taskdock.core.job import COMPLETED, FINAL, Job
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import fire, must_fire
-from taskdock.core.repo import MACHINE, Repo, RepoCursor, Waiting
+from taskdock.core.repo import MACHINE, REMOVED, WAS_REMOVED, Repo, RepoCursor, Waiting
 from taskdock.core.repo_jobs import joined, queue
 from taskdock.core.values import asked_job, is_commit
 
@@ -35,6 +35,9 @@ def await_branch(draft: Draft, message: inputs.AwaitBranch) -> str | None:
     if not _is_news(draft, message.task_id, message.ask):
         return None
     repo_id = draft.slice.boundary
+    if draft.get(Repo, repo_id).at == REMOVED:
+        _refuse(draft, Waiting(message.task_id, message.ask))
+        return None
     fire(MACHINE, RepoCursor(draft, repo_id, input_=message), "await_branch")
     _forget(draft, message.task_id)
     asked = inputs.RequestJob(
@@ -62,6 +65,8 @@ def branch_born(draft: Draft, message: inputs.BranchBorn) -> str | None:
     heard = Waiting(message.task_id, message.ask)
     if heard in repo.answered:
         return None
+    if repo.at == REMOVED:
+        return "the repo was removed"
     asked = inputs.RequestJob(
         asked_job(message.task_id, message.ask),
         JobKind.REGISTER_EXISTING_BRANCH,
@@ -115,6 +120,13 @@ def _head(draft: Draft, job: Job) -> str | None:
     return next((branch.head for branch in seen if branch.name == job.branch), None)
 
 
+def _refuse(draft: Draft, waiting: Waiting) -> None:
+    """Nothing is done in a repo that was removed."""
+    _tell(draft, waiting, RepoFailed(waiting.ask, WAS_REMOVED))
+    repo = draft.get(Repo, draft.slice.boundary)
+    draft.put(evolve(repo, answered=repo.answered_with(waiting)))
+
+
 def _is_news(draft: Draft, task_id: str, ask: int) -> bool:
     """Whether a question is later than every one of this task that was answered, or waits for its answer."""
     repo = draft.get(Repo, draft.slice.boundary)
@@ -132,6 +144,8 @@ def _forget(draft: Draft, task_id: str, ask: int | None = None) -> None:
             draft.put(evolve(job, waiting=waiting, updated_at=draft.now))
 
 
-def _tell(draft: Draft, waiting: Waiting, said: BranchAwaited | BranchReady | BranchFailed) -> None:
+def _tell(
+    draft: Draft, waiting: Waiting, said: BranchAwaited | BranchReady | BranchFailed | RepoFailed
+) -> None:
     # The subject of a task's question: its answers are told one after the other.
     draft.order(Tell(waiting.task_id, said), Place(f"tell:{waiting.task_id}:{waiting.ask}", _LANE))

@@ -18,8 +18,9 @@ from taskdock.core.change import Change, Draft, Slice
 from taskdock.core.errors import Conflict, InvariantViolated, NotFound
 from taskdock.core.inputs import Failed
 from taskdock.core.intents import Figures, Intent
+from taskdock.core.job import Job
 from taskdock.core.machine import Fired, fire, may
-from taskdock.core.repo import MACHINE, Repo, RepoCursor
+from taskdock.core.repo import MACHINE, REMOVED, Repo, RepoCursor
 from taskdock.core.triggers import trigger_of
 
 _DEFAULT_FIGURES = Figures()
@@ -33,7 +34,7 @@ def step(
     """Decide what one input makes of a repo; pure and total. Raises only CommandRejected, and only for commands."""
     draft = Draft(slice_, now, figures)
     if not isinstance(input_, inputs.AddRepo) and slice_.version == 0:
-        if isinstance(input_, inputs.RetryRepo | inputs.RequestJob | inputs.CancelJob):
+        if isinstance(input_, inputs.RepoCommand):
             raise NotFound(f"There is no repo {slice_.boundary!r}.")
         return draft.freeze(ignored="there is no such repo")
     ignored = _HANDLERS[type(input_)](draft, input_)
@@ -46,13 +47,16 @@ def step(
 def available_actions(slice_: Slice) -> tuple[str, ...]:
     """What may be asked of the repo right now; the same guards as the machine's."""
     draft = Draft(slice_, _NO_TIME, _DEFAULT_FIGURES)
-    return ("retry",) if may(MACHINE, RepoCursor(draft, slice_.boundary), "retry") else ()
+    cursor = RepoCursor(draft, slice_.boundary)
+    may_go = may(MACHINE, cursor, "remove") and not any(draft.all(Job))
+    return (*(["retry"] if may(MACHINE, cursor, "retry") else []), *(["remove"] if may_go else []))
 
 
 def _add(draft: Draft, command: inputs.AddRepo) -> str | None:
     if draft.slice.version:
-        fired = fire(MACHINE, RepoCursor(draft, command.repo_id, input_=command), "retry")
-        return None if fired is Fired.MOVED else "the repo is registered already"
+        cursor = RepoCursor(draft, command.repo_id, input_=command)
+        trigger = "add" if cursor.state == REMOVED else "retry"
+        return None if fire(MACHINE, cursor, trigger) is Fired.MOVED else "the repo is registered already"
     draft.workspace = command.workspace
     draft.put(Repo(command.repo_id, command.workspace, command.name, command.remote, draft.now, draft.now))
     _fire(draft, "add", command)
@@ -62,12 +66,39 @@ def _add(draft: Draft, command: inputs.AddRepo) -> str | None:
 def _retry(draft: Draft, command: inputs.RetryRepo) -> str | None:
     repo = draft.get(Repo, draft.slice.boundary)
     if fire(MACHINE, RepoCursor(draft, repo.id, input_=command), "retry") is not Fired.MOVED:
-        raise Conflict(
-            f"A repo that is {repo.status.value} cannot be asked to retry.",
-            status=repo.status.value,
-            available_actions=available_actions(draft.slice),
-            record_id=repo.id,
+        raise _conflict(draft, f"A repo that is {repo.status.value} cannot be asked to retry.")
+    return None
+
+
+def _remove(draft: Draft, command: inputs.RemoveRepo) -> str | None:
+    """Let go of it, unless jobs need it; that no live task does is for the store to see, in the very commit."""
+    if jobs_open := [job.id for job in draft.all(Job)]:
+        raise _conflict(
+            draft,
+            f"The repo {draft.slice.boundary!r} has jobs that are not over: {', '.join(jobs_open)}. Cancel them, or wait "
+            "for their end, then remove it.",
         )
+    cursor = RepoCursor(draft, draft.slice.boundary, input_=command)
+    return None if fire(MACHINE, cursor, "remove") is Fired.MOVED else "the repo is removed already"
+
+
+def _conflict(draft: Draft, sentence: str) -> Conflict:
+    repo = draft.get(Repo, draft.slice.boundary)
+    return Conflict(
+        sentence,
+        status=repo.status.value,
+        available_actions=available_actions(draft.slice),
+        record_id=repo.id,
+    )
+
+
+def _started(draft: Draft, fact: inputs.Started) -> str | None:
+    intent = draft.matching(fact.intent_id, fact.issue)
+    if isinstance(intent, str):
+        return intent
+    draft.mark_started(intent)
+    if isinstance(intent.body, intents.RunRepoJob):
+        jobs.begin(draft, intent.body.job_id)
     return None
 
 
@@ -113,6 +144,7 @@ def _fire(
 _HANDLERS: dict[type, Callable[[Draft, Any], str | None]] = {
     inputs.AddRepo: _add,
     inputs.RetryRepo: _retry,
+    inputs.RemoveRepo: _remove,
     inputs.AwaitReady: asks.await_ready,
     inputs.AwaitBranch: asks.await_branch,
     inputs.NoLongerWaits: asks.no_longer_waits,
@@ -121,6 +153,6 @@ _HANDLERS: dict[type, Callable[[Draft, Any], str | None]] = {
     inputs.Progressed: _progressed,
     inputs.RequestJob: jobs.request,
     inputs.CancelJob: jobs.cancel,
-    inputs.Started: jobs.started,
+    inputs.Started: _started,
     inputs.JobStepped: jobs.stepped,
 }

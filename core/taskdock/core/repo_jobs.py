@@ -20,7 +20,7 @@ from taskdock.core.job import COMPLETED, MACHINE, QUEUED, Job, JobCursor
 from taskdock.core.job_record import JobKind
 from taskdock.core.machine import must_fire
 from taskdock.core.repo import ERROR as REPO_ERROR
-from taskdock.core.repo import READY, Repo
+from taskdock.core.repo import READY, REMOVED, Repo
 
 UNDOABLE_MAX = 50
 """Of so many jobs the snapshot is kept."""
@@ -30,7 +30,14 @@ def request(draft: Draft, command: inputs.RequestJob) -> str | None:
     """Queue a job, or join an equal one that still waits."""
     if joined(draft.all(Job), command) is not None:
         return "an equal job is queued"
-    _check_undo(draft.get(Repo, draft.slice.boundary), command)
+    repo = draft.get(Repo, draft.slice.boundary)
+    if repo.at == REMOVED:
+        raise Conflict(
+            f"The repo {repo.name!r} was removed: add its remote again, then ask for the job.",
+            status=repo.status.value,
+            record_id=repo.id,
+        )
+    _check_undo(repo, command)
     queue(draft, command)
     return None
 
@@ -95,18 +102,8 @@ def cancel(draft: Draft, command: inputs.CancelJob) -> str | None:
     return None
 
 
-def started(draft: Draft, fact: inputs.Started) -> str | None:
+def begin(draft: Draft, job_id: str) -> None:
     """An execution is about to take the clone; each says so, also the one that goes on after a crash."""
-    intent = draft.matching(fact.intent_id, fact.issue)
-    if isinstance(intent, str):
-        return intent
-    draft.mark_started(intent)
-    assert isinstance(intent.body, RunRepoJob)
-    _begin(draft, intent.body.job_id)
-    return None
-
-
-def _begin(draft: Draft, job_id: str) -> None:
     if draft.get(Job, job_id).at == QUEUED:
         must_fire(MACHINE, JobCursor(draft, job_id), "begin")
 
@@ -143,7 +140,7 @@ def ended(draft: Draft, intent: Intent, trigger: str, value: object, failed: Fai
     """A run of a job came to its end."""
     assert isinstance(intent.body, RunRepoJob)
     if isinstance(value, JobEnded):
-        _begin(draft, intent.body.job_id)  # what has ended had begun, whoever forgot to say so
+        begin(draft, intent.body.job_id)  # what has ended had begun, whoever forgot to say so
     must_fire(
         MACHINE, JobCursor(draft, intent.body.job_id, value=value, intent=intent, failed=failed), trigger
     )

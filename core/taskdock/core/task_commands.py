@@ -61,6 +61,7 @@ def create(draft: Draft, command: inputs.CreateTask) -> str | None:
             updated_at=draft.now,
         )
     )
+    draft.needs_repo = command.repo_id
     if branch is not None:
         draft.hold = BranchHold(command.repo_id, branch, command.task_id)
     draft.note(HistoryKind.TASK_CREATED, repo=command.repo_id, provider=command.provider, agent=command.agent)
@@ -100,6 +101,11 @@ def archive(draft: Draft, command: inputs.ArchiveTask) -> str | None:
 
 def unarchive(draft: Draft, command: inputs.UnarchiveTask) -> str | None:
     """Provision it again; the branch is held again in this very commit, else another task has it."""
+    task = the_task(draft)
+    if task.at == at.ARCHIVED:
+        # The repo may have been removed and added again meanwhile: then its clone is being made.
+        draft.needs_repo = task.repo_id
+        draft.put(evolve(task, repo_is_ready=command.repo_is_ready))
     return _fired(draft, "unarchive", command)
 
 

@@ -87,6 +87,20 @@ class CloneStore(Protocol):
         """Commits of the task that the clone has already (base and collected), to leave out of a bundle."""
         ...
 
+    async def tasks_with_work(self, repo_id: str) -> tuple[str, ...]:
+        """Every task of which the clone keeps work, sorted: a task that goes on needs the clone for it. None without a clone."""
+        ...
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        """Remove the clone for good, if nothing in it is nowhere else; idempotent, also where a crash came in between.
+
+        The remote is asked; what it does not have now (a commit, an uncommitted change, somebody's work tree) is a
+        `Permanent` that names it and where the clone is, and nothing is touched. A remote that does not answer proves
+        nothing: it raises as `clone` does. `begin` is awaited right before the first file goes, under the clone's lock; what
+        it raises is raised on, and the clone is still whole.
+        """
+        ...
+
     def path(self, repo_id: str) -> Path:
         """Where the clone is on this host, for showing to people."""
         ...

@@ -7,7 +7,8 @@ Reads as: services/stepping.py and services/reads.py -> these Protocols -> adapt
 Rules that every store keeps (each is a check in `taskdock.testing.conformance.store`):
 one `Commit` is written whole or not at all; what `commit` has acknowledged survives kill -9; a boundary's version rises by
 one with each change and a change against another version is `Stale`; positions only grow, in the order in which commits
-become visible; a branch is held by one task per repo; one key has one answer.
+become visible; a branch is held by one task per repo; one key has one answer; what a change needs of a repo holds when all
+of its commit is written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,21 @@ class BranchHeld:
 
 
 @frozen
+class RepoGone:
+    """A change needs a repo that was removed. Nothing was written."""
+
+    repo_id: str
+
+
+@frozen
+class RepoNeeded:
+    """Live tasks of a repo (at most `NEEDED_MAX` of them are named) are in the way of a change. Nothing was written."""
+
+    repo_id: str
+    task_ids: tuple[str, ...]
+
+
+@frozen
 class KeyUsed:
     """The key has an answer already, perhaps to another body. Nothing was written."""
 
@@ -73,7 +89,10 @@ class KeyUsed:
     position: int
 
 
-CommitResult = Committed | Stale | BranchHeld | KeyUsed
+CommitResult = Committed | Stale | BranchHeld | RepoGone | RepoNeeded | KeyUsed
+
+NEEDED_MAX = 10
+"""Of so many live tasks a refused removal tells the ids."""
 
 
 @frozen
@@ -179,11 +198,11 @@ class Reads(Protocol):
         ...
 
     async def repos(self, workspace: str) -> Sequence[Versioned]:
-        """Every repo, by name."""
+        """Every repo, by name; removed ones, too."""
         ...
 
     async def repo_named(self, workspace: str, name: str) -> Repo | None:
-        """The repo of that name; the oldest when several have it."""
+        """The repo of that name; the oldest when several have it, and a removed one only when no other has it."""
         ...
 
     async def jobs(self, repo_id: str, *, limit: int, before: int | None = None) -> Sequence[Versioned]:

@@ -18,7 +18,7 @@ from taskdock.core.change import Slice
 from taskdock.core.errors import NotFound
 from taskdock.core.job import Job
 from taskdock.core.message import Message
-from taskdock.core.repo import Repo
+from taskdock.core.repo import Repo, RepoStatus
 from taskdock.core.tab import Permission, Tab
 from taskdock.core.task import Task
 from taskdock.ports.store import Item, Store, StoredEvent
@@ -118,9 +118,10 @@ class Dock(MessageRequests):
         found = await self.reads.tasks(workspace, limit=limit, before=before)
         return [one.record for one in found if isinstance(one.record, Task)]
 
-    async def repos(self, *, workspace: str = DEFAULT_WORKSPACE) -> Sequence[Repo]:
-        """Every repo, by name."""
-        return [one.record for one in await self.reads.repos(workspace) if isinstance(one.record, Repo)]
+    async def repos(self, *, removed: bool = False, workspace: str = DEFAULT_WORKSPACE) -> Sequence[Repo]:
+        """Every repo, by name; with `removed` also those that are not worked on any more."""
+        found = [one.record for one in await self.reads.repos(workspace) if isinstance(one.record, Repo)]
+        return [repo for repo in found if removed or repo.status is not RepoStatus.REMOVED]
 
     async def repo(self, repo: str, *, workspace: str = DEFAULT_WORKSPACE) -> Repo:
         """One repo by id, name or remote; NotFound when it is not registered."""

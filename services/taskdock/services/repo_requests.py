@@ -1,4 +1,4 @@
-"""Repo requests: register a remote, start its clone again, and find the repo that somebody means.
+"""Repo requests: register a remote, start its clone again, let go of it, and find the repo that somebody means.
 
 Owns: `RepoRequests`.
 Never: git; the clone is made in the background.
@@ -47,6 +47,23 @@ class RepoRequests(Workbench):
         if not isinstance(found, Repo):
             raise NotFound(f"There is no repo {repo!r}. Add it with its remote.")
         return await request.submit(self.stepper, self.reads, [(found.id, inputs.RetryRepo())], _of_repo)
+
+    async def remove_repo(
+        self, repo: str, *, key: str | None = None, workspace: str = DEFAULT_WORKSPACE
+    ) -> RepoReceipt:
+        """Let go of a repo; removing twice is one removal, or another look at a clone that had to stay.
+
+        Conflict while a task of it is live or a job of it is not over. Its clone is removed in the background when all that
+        is in it is on the remote and no archived task may come back to it; else it stays, and `Repo.failure` says why and
+        where. Adding the remote again brings the repo back.
+        """
+        request = Request("remove_repo", RepoReceipt, workspace, key, {"repo": repo})
+        if (replayed := await request.replay(self.reads)) is not None:
+            return replayed
+        found = await self._resolve(repo, workspace)
+        if not isinstance(found, Repo):
+            raise NotFound(f"There is no repo {repo!r}: nothing is to be removed.")
+        return await request.submit(self.stepper, self.reads, [(found.id, inputs.RemoveRepo())], _of_repo)
 
     async def _resolve(self, repo: str, workspace: str) -> Repo | inputs.AddRepo:
         """The repo that was named; for a remote that nobody registered, the command that registers it."""

@@ -12,11 +12,21 @@ from attrs import field, frozen, mutable
 
 from taskdock.core import inputs, repo_boundary, task_boundary
 from taskdock.core.change import Change, Record, Slice
-from taskdock.core.errors import BranchTaken, StaleVersion, TaskdockError
+from taskdock.core.errors import BranchTaken, Conflict, StaleVersion, TaskdockError
 from taskdock.core.inputs import Failed, FailureClass, OutcomeReported
 from taskdock.core.intents import Figures
 from taskdock.ports.clock import Clock
-from taskdock.ports.store import BranchHeld, Commit, CommitResult, Committed, IdempotencyKey, KeyUsed, Store
+from taskdock.ports.store import (
+    BranchHeld,
+    Commit,
+    CommitResult,
+    Committed,
+    IdempotencyKey,
+    KeyUsed,
+    RepoGone,
+    RepoNeeded,
+    Store,
+)
 from taskdock.services.capacity import Capacity
 
 _RecordT = TypeVar("_RecordT", bound=Record)
@@ -135,8 +145,7 @@ class Stepper:
                 return applied[0]
             if isinstance(result, KeyUsed):
                 raise KeyWasUsed(result)
-            if isinstance(result, BranchHeld):
-                raise _taken(result)
+            _refuse(result)
         raise StaleVersion(f"The request was overtaken {_TRIES_MAX} times by other changes; send it again.")
 
     async def _admit(self, command: inputs.Input, decision: Decision) -> None:
@@ -167,11 +176,34 @@ class Stepper:
 def _after(result: CommitResult, input_: inputs.Input) -> inputs.Input:
     """The input to try again with: a name that another task took first is a failed attempt at naming."""
     if not isinstance(result, BranchHeld):
+        _refuse(result)
         return input_
     if not isinstance(input_, OutcomeReported):
         raise _taken(result)
     reason = f"name_taken: the branch {result.branch!r} belongs to {result.task_id}"
     return OutcomeReported(input_.intent_id, input_.issue, Failed(FailureClass.TRANSIENT, reason))
+
+
+def _refuse(result: CommitResult) -> None:
+    """Raise for what trying again does not mend."""
+    if isinstance(result, BranchHeld):
+        raise _taken(result)
+    if isinstance(result, RepoGone):
+        raise repo_gone(result.repo_id)
+    if isinstance(result, RepoNeeded):
+        names = ", ".join(result.task_ids)
+        raise Conflict(
+            f"The repo {result.repo_id!r} has live tasks: {names}. Archive or kill them, then remove it.",
+            available_actions=("archive", "kill"),
+            record_id=result.task_ids[0],
+        )
+
+
+def repo_gone(repo_id: str) -> Conflict:
+    """The refusal of what needs a repo that was removed."""
+    return Conflict(
+        f"The repo {repo_id!r} was removed: add its remote again first.", status="removed", record_id=repo_id
+    )
 
 
 def _taken(held: BranchHeld) -> BranchTaken:

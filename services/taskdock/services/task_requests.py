@@ -73,6 +73,8 @@ class TaskRequests(JobRequests):
             on_branch=_existing(on_branch, branch, base),
         )
         found = await self._resolve(repo, workspace)
+        if isinstance(found, Repo) and found.status is RepoStatus.REMOVED and values.is_remote(repo):
+            found = self._add(repo, workspace, None)
         commands = _with_repo(await self._with_branch(command, found), found)
         return await request.submit(
             self.stepper, self.reads, commands, lambda decision: _created(decision, command)
@@ -117,8 +119,18 @@ class TaskRequests(JobRequests):
     async def unarchive_task(
         self, task_id: str, *, key: str | None = None, workspace: str = DEFAULT_WORKSPACE
     ) -> TaskReceipt:
-        """Provision an archived task again, on its branch and with its work; BranchTaken when another task has the branch."""
-        return await self._ask_task("unarchive_task", task_id, inputs.UnarchiveTask(), key, workspace)
+        """Provision an archived task again, on its branch and with its work.
+
+        BranchTaken when another task has the branch, Conflict when its repo was removed.
+        """
+        request = Request("unarchive_task", TaskReceipt, workspace, key, {"task": task_id})
+        if (replayed := await request.replay(self.reads)) is not None:
+            return replayed
+        task = await self._task_in(workspace, task_id)
+        repo = await self.reads.record("repo", task.repo_id)
+        ready = repo is not None and isinstance(repo.record, Repo) and repo.record.status is RepoStatus.READY
+        command = inputs.UnarchiveTask(repo_is_ready=ready)
+        return await request.submit(self.stepper, self.reads, [(task_id, command)], of_task)
 
     async def kill_task(
         self, task_id: str, *, force: bool = False, key: str | None = None, workspace: str = DEFAULT_WORKSPACE

@@ -15,7 +15,7 @@ from taskdock.core.job import FINAL as OVER
 from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.reader import DraftText, ReadMarker, reader_id
-from taskdock.core.repo import Repo
+from taskdock.core.repo import REMOVED, Repo
 from taskdock.core.tab import Tab, TabStatus
 from taskdock.core.task import Task
 from taskdock.ports.store import FeedEntry, Item, KeyUsed, Snapshot, StoredEvent, Versioned
@@ -44,14 +44,15 @@ class MemoryReads:
         return tasks[:limit]
 
     async def repos(self, workspace: str) -> Sequence[Versioned]:
-        """Every repo, by name."""
+        """Every repo, by name; removed ones, too."""
         await anyio.lowlevel.checkpoint()
         return self._repos(workspace)
 
     async def repo_named(self, workspace: str, name: str) -> Repo | None:
-        """The oldest repo of that name."""
+        """The oldest repo of that name that was not removed, else the oldest."""
         found = [one.record for one in await self.repos(workspace)]
-        return next((repo for repo in found if isinstance(repo, Repo) and repo.name == name), None)
+        named = [repo for repo in found if isinstance(repo, Repo) and repo.name == name]
+        return min(named, key=lambda repo: repo.at == REMOVED, default=None)
 
     async def jobs(self, repo_id: str, *, limit: int, before: int | None = None) -> Sequence[Versioned]:
         """The newest jobs of a repo first."""

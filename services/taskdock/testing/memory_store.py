@@ -24,10 +24,12 @@ from taskdock.core.job import FINAL as OVER
 from taskdock.core.job import Job
 from taskdock.core.message import Message, MessageText
 from taskdock.core.reader import DraftText
-from taskdock.core.repo import Repo
+from taskdock.core.repo import REMOVED, Repo
 from taskdock.core.tab import Tab
 from taskdock.core.task import Task
+from taskdock.core.task_record import ARCHIVED, KILLED
 from taskdock.ports.store import (
+    NEEDED_MAX,
     BranchHeld,
     Commit,
     CommitResult,
@@ -35,6 +37,8 @@ from taskdock.ports.store import (
     Item,
     KeyUsed,
     NewItem,
+    RepoGone,
+    RepoNeeded,
     Stale,
 )
 from taskdock.testing.boundary import FINAL
@@ -43,6 +47,7 @@ from taskdock.testing.memory_queue import MemoryQueue
 from taskdock.testing.memory_reads import MemoryReads
 from taskdock.testing.memory_upkeep import MemoryUpkeep
 
+_OVER = (ARCHIVED, KILLED)
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
@@ -147,6 +152,25 @@ class MemoryStore(MemoryReads, MemoryQueue, MemoryUpkeep):
             if (holder := _move_holds(holds, change)) is not None:
                 assert change.hold is not None
                 return BranchHeld(change.hold.branch, holder)
+        return self._repo_refusal(commit)
+
+    def _repo_refusal(self, commit: Commit) -> CommitResult | None:
+        """What a change needs of a repo and does not find, once all of the commit is written."""
+        written = [record for change in commit.changes for record in change.records]
+        for change in commit.changes:
+            if (repo_id := change.needs_repo) is not None:
+                repos = {repo.id: repo for repo, _ in self.data.of(Repo, repo_id)}
+                repos |= {record.id: record for record in written if isinstance(record, Repo)}
+                if repo_id in repos and repos[repo_id].at == REMOVED:
+                    return RepoGone(repo_id)
+            if (repo_id := change.needs_no_task_of) is not None:
+                tasks = {task.id: task for task, _ in self.data.of(Task)}
+                tasks |= {record.id: record for record in written if isinstance(record, Task)}
+                live = sorted(
+                    one.id for one in tasks.values() if one.repo_id == repo_id and one.at not in _OVER
+                )
+                if live:
+                    return RepoNeeded(repo_id, tuple(live[:NEEDED_MAX]))
         return None
 
     def _write(self, change: Change, rows: Sequence[Row | MessageText]) -> None:

@@ -121,12 +121,13 @@ def queued_twice_after_a_lost_answer() -> Iterator[None]:
 @contextmanager
 def job_never_goes_on() -> Iterator[None]:
     """A job that a crash cut off is refused to go on, because its start was told before."""
+    told = repo_boundary._HANDLERS[inputs.Started]
 
     def started(draft: Draft, fact: inputs.Started) -> str | None:
         intent = draft.matching(fact.intent_id, fact.issue)
         if isinstance(intent, str):
             return intent
-        return "it has begun already" if intent.started else repo_jobs.started(draft, fact)
+        return "it has begun already" if intent.started else told(draft, fact)
 
     with patch.dict(repo_boundary._HANDLERS, {inputs.Started: started}):
         yield

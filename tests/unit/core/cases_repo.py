@@ -1,7 +1,7 @@
 """Repo cases: one for each arc of the repo table."""
 
-from taskdock.core.inputs import AwaitReady, Cloned, RetryRepo
-from taskdock.core.intents import CloneRepo
+from taskdock.core.inputs import AwaitReady, Cloned, CloneRemoved, RemoveRepo, RetryRepo
+from taskdock.core.intents import CloneRepo, RemoveClone
 from unit.core import givens as g
 from unit.core.cases import Case, done, fails
 from unit.core.story import PERMANENT, TRANSIENT, an_add
@@ -22,4 +22,16 @@ CASES = (
          "cloning", "CloneRepo", "repo.retried"),
     Case("await_branch: error -> cloning", g.clone_failed, g.AWAIT, "cloning", "CloneRepo Tell",
          "repo.retried job.queued"),
+    Case("remove: cloning -> removed", g.cloning, RemoveRepo(), "removed", "RemoveClone", "repo.removed"),
+    Case("remove: ready -> removed", g.cloned, RemoveRepo(), "removed", "RemoveClone", "repo.removed"),
+    Case("remove: error -> removed", g.clone_failed, RemoveRepo(), "removed", "RemoveClone", "repo.removed"),
+    Case("remove[keeps_a_clone]: removed -> =", g.removed_but_for_its_clone, RemoveRepo(), "removed", "RemoveClone",
+         "repo.retried"),
+    Case("clone_removed: removed -> =", g.removing, done(RemoveClone, CloneRemoved()), "removed", "",
+         "repo.clone_removed"),
+    Case("failed[may_try_again]: removed -> =", g.removing, fails(RemoveClone, TRANSIENT),
+         "removed", "RemoveClone", "repo.step_failed"),
+    Case("failed: removed -> =", g.removing, fails(RemoveClone, PERMANENT), "removed", "", "repo.clone_kept"),
+    Case("await_ready: removed -> =", g.removed, AwaitReady("task-1", 1), "removed", "Tell"),
+    Case("add: removed -> cloning", g.removed_but_for_its_clone, an_add(), "cloning", "CloneRepo", "repo.added"),
 )  # fmt: skip

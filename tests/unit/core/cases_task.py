@@ -255,7 +255,7 @@ BACK = (
          "init_attach_branch", "Tell", "task.unarchived task.step_started"),
     Case("unarchive[repo_is_ready]: archived -> init_enqueue_provision", g.ARCHIVE.done, UnarchiveTask(),
          "init_enqueue_provision", "EnsureName", "task.unarchived task.provision_queued"),
-    Case("unarchive: archived -> init_enqueue_provision/wait_repo", g.archived_waiting, UnarchiveTask(),
+    Case("unarchive: archived -> init_enqueue_provision/wait_repo", g.archived_waiting, UnarchiveTask(repo_is_ready=False),
          "init_enqueue_provision/wait_repo", "Tell", "task.unarchived task.step_started"),
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Repo givens: every status that a repo can be in, each reached by a script."""
 
-from taskdock.core import intents
+from taskdock.core import inputs, intents
 from unit.core.shelf import repo_given
 from unit.core.story import PERMANENT, RepoStory, a_repo
 
@@ -41,4 +41,28 @@ def clone_failed() -> RepoStory:
     """Its clone failed."""
     story = cloning()
     story.fail(intents.CloneRepo, PERMANENT)
+    return story
+
+
+@repo_given
+def removing() -> RepoStory:
+    """Removed; its clone is still there."""
+    story = cloned()
+    story.do(inputs.RemoveRepo())
+    return story
+
+
+@repo_given
+def removed() -> RepoStory:
+    """Removed, and its clone with it."""
+    story = removing()
+    story.succeed(intents.RemoveClone, inputs.CloneRemoved())
+    return story
+
+
+@repo_given
+def removed_but_for_its_clone() -> RepoStory:
+    """Removed; its clone had to stay."""
+    story = removing()
+    story.fail(intents.RemoveClone, PERMANENT, "the clone stays")
     return story

@@ -29,6 +29,7 @@ from taskdock.core.inputs import (
     OutcomeReported,
     PermissionAsked,
     Progressed,
+    RemoveRepo,
     RepoFailed,
     RepoReady,
     RetryRepo,
@@ -99,6 +100,7 @@ VALUES: dict[type[Body], tuple[Value, ...]] = {
     ),
     intents.DestroySandbox: (SandboxReleased(START, WINDOW_SECONDS), SandboxReleased(LATE, WINDOW_SECONDS)),
     intents.CloneRepo: (inputs.Cloned("main", "c0"),),
+    intents.RemoveClone: (inputs.CloneRemoved(),),
     intents.RunRepoJob: (
         inputs.JobEnded(JobResult(changed={"one": Moved("a1", "a2")}), tasks={"one": "task-1", "two": "task-2"}),
         inputs.JobEnded(JobResult(), JobFailure(JobErrorKind.CONFLICT, "all of it")),
@@ -149,7 +151,8 @@ def _about(intent: Intent, intent_id: str, issue: int) -> Iterator[Input]:
 def task_commands() -> Iterator[TaskCommand]:
     """Every command that can be given to a task, in every form that makes a difference."""
     yield from (inputs.RetryTask(), inputs.RetryTask(discard=True))
-    yield from (inputs.StopTask(), inputs.ResumeTask(), inputs.UnarchiveTask())
+    yield from (inputs.StopTask(), inputs.ResumeTask())
+    yield from (inputs.UnarchiveTask(), inputs.UnarchiveTask(repo_is_ready=False))
     yield from (inputs.ArchiveTask(), inputs.ArchiveTask(force=True))
     yield from (inputs.KillTask(), inputs.KillTask(force=True))
     yield from (inputs.RenameTask("Better"), inputs.SetBranch("better"), inputs.SetBranch("do-it-1"))
@@ -210,7 +213,7 @@ def task_inputs(story: TaskStory) -> Iterator[Input]:
 
 def repo_inputs(story: RepoStory) -> Iterator[Input]:
     """Every input that a repo can get, in the situation of this story."""
-    yield from (an_add(), RetryRepo())
+    yield from (an_add(), RetryRepo(), RemoveRepo())
     yield from job_commands()
     yield from (AwaitReady("task-1", 1), AwaitReady("task-1", 2), AwaitReady("task-3", 1))
     for ask in (1, 3, 4):

@@ -7,7 +7,7 @@ import pytest
 from taskdock.core import inputs, repo_boundary, task_boundary
 from taskdock.core.change import Change
 from taskdock.core.errors import Conflict
-from taskdock.core.inputs import Input, RetryRepo, SandboxPhase
+from taskdock.core.inputs import Input, RemoveRepo, RetryRepo, SandboxPhase
 from taskdock.core.message import Message
 from taskdock.core.tab import Tab
 from unit.core import givens as g
@@ -191,13 +191,16 @@ def test_failed_session_of_a_running_task_can_be_retried() -> None:
     "given", [pytest.param(given, id=name) for name, given in REPOS.items() if name != "no_repo"]
 )
 def test_repo_offers_what_it_accepts(given: Callable[[], RepoStory]) -> None:
-    """A repo offers retry exactly when it takes it, and its conflict says so."""
+    """A repo offers retry and remove exactly when it takes them, and its conflict says so."""
     story = given()
     offered = repo_boundary.available_actions(story.boundary.slice)
     assert is_accepted(story, RetryRepo()) is ("retry" in offered)
-    if not offered:
+    assert (
+        is_accepted(story, RemoveRepo()) and not story.boundary.decide(RemoveRepo(), story.now).ignored
+    ) is ("remove" in offered)
+    if "retry" not in offered:
         with pytest.raises(Conflict) as rejected:
             story.boundary.decide(RetryRepo(), story.now)
         assert rejected.value.status == story.repo.status.value
-        assert rejected.value.available_actions == ()
+        assert rejected.value.available_actions == offered
         assert rejected.value.record_id == story.repo.id

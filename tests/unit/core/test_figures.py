@@ -36,6 +36,7 @@ def test_default_figures() -> None:
         "StopSandbox": (300, 5),
         "DestroySandbox": (600, 10),
         "CloneRepo": (3600, 5),
+        "RemoveClone": (600, 5),
         "RunRepoJob": (3600, 3),
         "Tell": (31536000, 1_000_000),
         "Wake": (31536000, 1_000_000),

@@ -32,6 +32,7 @@ PLACES = {
     "CancelTurn": (f"cancel:{TAB}", "session"),
     "AnswerPermission": (f"permission:{TAB}:{PERMISSION}", "session"),
     "CloneRepo": ("clone", "clone"),
+    "RemoveClone": ("clone", "clone"),
     "RunRepoJob": ("job", "job"),
 }
 """Subject and lane: what works in one sandbox or session waits for each other, what only looks or asks does not."""

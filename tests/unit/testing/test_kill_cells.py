@@ -24,8 +24,10 @@ PORTS = {
     "namer": Namer,
     "stack": StackJobs,
 }
-UNGATED = {"provider.aclose", "stack.probe"}
-"""Closing is what a process that is killed never comes to; probing is what no job does."""
+UNGATED = {"provider.aclose", "stack.probe", "clones.tasks_with_work", "clones.remove"}
+"""Closing is what a process that is killed never comes to; probing is what no job does; a task that is judged has its clone.
+
+The end of a clone is killed in tests/e2e/test_removed_repos.py."""
 
 
 def methods() -> set[str]:

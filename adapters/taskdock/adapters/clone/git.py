@@ -1,14 +1,15 @@
 """Git: the service's clones, kept with the git of this host.
 
 Owns: `GitClones`, the folder layout below its root, and how a clone is made, finished and described.
-Never: a finished clone replaced or removed; it may hold work that is nowhere else.
-Reads as: services -> the clone port -> this -> clone.py, intake.py, process.py.
+Never: a finished clone replaced, or removed without the proof (removal.py) that no work in it is nowhere else.
+Reads as: services -> the clone port -> this -> clone.py, intake.py, removal.py, process.py.
 
     <root>/<repo id>/              the clone: every branch of the remote, a work tree detached at its trunk
     <root>/<repo id>.partial/      one being made; renamed into place when it is whole, made anew when it is not
     <root>/<repo id>.lock          the flock that every writer of the clone holds
     <root>/<repo id>.credentials   the password of the remote, for git's own credential store (mode 0600)
     <root>/.bundles/               bundles on their way into a sandbox
+    <root>/.removed/               clones that were taken away, being emptied
 """
 
 import os
@@ -17,13 +18,13 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from attrs import frozen
 
-from taskdock.adapters.clone import intake
+from taskdock.adapters.clone import intake, removal
 from taskdock.adapters.clone.clone import Clone
 from taskdock.adapters.clone.disk import on_disk
 from taskdock.adapters.clone.failures import NETWORK, failure
@@ -33,6 +34,7 @@ from taskdock.adapters.clone.progress import CloneProgress
 from taskdock.adapters.clone.refs import (
     BRANCHES,
     REMOTE,
+    TASKS,
     ZERO,
     TaskRefs,
     checked_branch,
@@ -155,6 +157,31 @@ class GitClones:
         clone = await self._existing(repo_id)
         return (await clone.task_refs(task_id)).known
 
+    async def tasks_with_work(self, repo_id: str) -> tuple[str, ...]:
+        """Every task of which the clone keeps more than where it started, sorted; none without a clone."""
+        folder = self.path(repo_id)
+        if not await on_disk((folder / ".git").exists):
+            return ()
+        refs = await self._clone_at(folder).refs(TASKS)
+        kept = (ref.partition("/") for ref in refs)
+        return tuple(sorted({task_id for task_id, _, name in kept if name != "base"}))
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        """Take the clone away if nothing in it is nowhere else; see `CloneStore.remove`, and removal.py for the proof."""
+        folder = self.path(repo_id)
+        await self._ready()
+        async with self._hold(repo_id) as lock:
+            if await on_disk((folder / ".git").exists):
+                await removal.demand_all_elsewhere(
+                    self._clone_at(folder, lock, self._deadlines.bundle_seconds)
+                )
+            elif await on_disk(folder.exists):
+                raise _foreign(folder)
+            await begin()
+            await on_disk(removal.take_away, folder)
+            await on_disk(_remove, folder.with_name(folder.name + _PARTIAL))
+            await on_disk(_write_private, _credentials_path(folder), None)
+
     @asynccontextmanager
     async def locked(self, repo_id: str, wait_seconds: float) -> AsyncIterator[Clone]:
         """Open the clone for a writer, under its lock; `Transient` when that is held for longer, `Permanent` without one."""
@@ -193,7 +220,8 @@ class GitClones:
 
     async def _make(self, folder: Path, source: Remote, lock: RepoLock, progress: Progress) -> None:
         if await on_disk(folder.exists):
-            raise Foreign(f"{folder} holds something that is no clone; it was left untouched, move it away")
+            raise _foreign(folder)
+        await on_disk(removal.sweep, folder)
         partial = folder.with_name(folder.name + _PARTIAL)
         await on_disk(_remove, partial)
         try:
@@ -326,6 +354,10 @@ def _write_private(path: Path, line: str | None) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(f"{line}\n")
     Path(name).replace(path)
+
+
+def _foreign(folder: Path) -> Foreign:
+    return Foreign(f"{folder} holds something that is no clone; it was left untouched, move it away")
 
 
 def _make_private(folder: Path) -> None:

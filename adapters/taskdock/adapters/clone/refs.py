@@ -23,7 +23,7 @@ REMOTE = "refs/remotes/origin/"
 BRANCHES = "refs/heads/"
 ZERO = "0" * 40
 
-_ROOT = "refs/taskdock/"
+TASKS = "refs/taskdock/"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _NOT_A_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|^[./]|[./]\Z")
 _NOT_A_BRANCH = re.compile(r"-|(?:@|HEAD)\Z")
@@ -77,7 +77,7 @@ class TaskRefs:
 
 def task_prefix(task_id: str) -> str:
     """Give the part of a ref name below which everything of a task is kept."""
-    return f"{_ROOT}{checked_id(task_id, 'task id')}/"
+    return f"{TASKS}{checked_id(task_id, 'task id')}/"
 
 
 def checked_id(value: str, what: str) -> str:

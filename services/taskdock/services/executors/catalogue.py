@@ -22,6 +22,7 @@ from taskdock.services.executors.destroy_sandbox import destroy_sandbox
 from taskdock.services.executors.ensure_agent import ensure_agent
 from taskdock.services.executors.ensure_name import ensure_name
 from taskdock.services.executors.observe_sandbox import observe_sandbox
+from taskdock.services.executors.remove_clone import remove_clone
 from taskdock.services.executors.resume_session import resume_session
 from taskdock.services.executors.run_repo_job import run_repo_job
 from taskdock.services.executors.send_prompt import send_prompt
@@ -47,6 +48,7 @@ EXECUTORS: Mapping[type, Executor] = {
     intents.StopSandbox: stop_sandbox,
     intents.DestroySandbox: destroy_sandbox,
     intents.CloneRepo: clone_repo,
+    intents.RemoveClone: remove_clone,
     intents.RunRepoJob: run_repo_job,
     intents.Tell: tell,
     intents.Wake: wake,

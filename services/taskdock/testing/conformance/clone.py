@@ -2,7 +2,7 @@
 
 Owns: `CLONE_CHECKS`; each check takes a `CloneUnderTest` and raises AssertionError with the broken promise.
 Never: a promise that is not in `taskdock.ports.clone`.
-Reads as: your test -> a check (what comes out of sandboxes is in clone_work.py) -> your adapter, and real git remotes.
+Reads as: your test -> a check (what comes out of sandboxes is in clone_work.py, how a clone goes in clone_removal.py) -> your adapter, and real git remotes.
 
 How to use it, with pytest and anyio's plugin:
 
@@ -20,6 +20,7 @@ from functools import partial
 import anyio
 
 from taskdock.core.errors import AuthFailed, Permanent, PortError, Transient
+from taskdock.testing.conformance.clone_removal import REMOVAL_CHECKS
 from taskdock.testing.conformance.clone_repos import GitRefused, Remote, git, head_of, refs_of
 from taskdock.testing.conformance.clone_under_test import CloneCheck, CloneUnderTest, unheard
 from taskdock.testing.conformance.clone_work import WORK_CHECKS
@@ -251,4 +252,5 @@ CLONE_CHECKS: tuple[CloneCheck, ...] = (
         check_unknown_repo_is_permanent,
     ),
     *WORK_CHECKS,
+    *REMOVAL_CHECKS,
 )

@@ -22,6 +22,7 @@ from taskdock.testing.conformance.store_fidelity import FIDELITY_CHECKS
 from taskdock.testing.conformance.store_jobs import JOB_CHECKS
 from taskdock.testing.conformance.store_readers import READER_CHECKS
 from taskdock.testing.conformance.store_reads import READ_CHECKS
+from taskdock.testing.conformance.store_removals import REMOVAL_CHECKS
 from taskdock.testing.conformance.store_under_test import StoreAndQueue, StoreCheck, StoreUnderTest
 from taskdock.testing.conformance.store_upkeep import UPKEEP_CHECKS
 from taskdock.testing.conformance.store_writes import WRITE_CHECKS
@@ -32,6 +33,7 @@ STORE_CHECKS: tuple[StoreCheck, ...] = told(
     *READ_CHECKS,
     *READER_CHECKS,
     *JOB_CHECKS,
+    *REMOVAL_CHECKS,
     *UPKEEP_CHECKS,
     errors=StoreError,
     is_bounded=False,

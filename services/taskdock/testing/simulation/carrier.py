@@ -28,8 +28,14 @@ from taskdock.testing.simulation.moves import Moves
 class SimulatedClones:
     """Implements `CloneStore` as far as the services above the carrier use it. There are no bundles."""
 
-    clones: Clones
+    moves: Moves
+    gits: Gits
     calls: Calls
+
+    @property
+    def clones(self) -> Clones:
+        """What git keeps."""
+        return self.moves.clones
 
     async def clone(self, repo_id: str, remote: str, progress: Callable[[str], Awaitable[None]]) -> Cloned:
         """Make the clone."""
@@ -57,6 +63,22 @@ class SimulatedClones:
     async def known_heads(self, repo_id: str, task_id: str) -> tuple[str, ...]:
         """Nothing is bundled here."""
         raise NotImplementedError(f"the simulated carrier needs no heads of {repo_id} {task_id}")
+
+    async def tasks_with_work(self, repo_id: str) -> tuple[str, ...]:
+        """Every task of which it keeps work."""
+        return await self.calls.make("clones.tasks_with_work", lambda: self.clones.tasks_with_work(repo_id))
+
+    async def remove(self, repo_id: str, begin: Callable[[], Awaitable[None]]) -> None:
+        """Remove it, if nothing in it is nowhere else."""
+        async with self.gits.hold(repo_id, self.calls):
+            await self.calls.make("clones.remove.look", lambda: self.clones.demand_all_elsewhere(repo_id))
+            await begin()
+            await self.calls.make("clones.remove", lambda: self._take_away(repo_id))
+
+    def _take_away(self, repo_id: str) -> None:
+        with self.gits.at_once(repo_id, "remove"):
+            self.clones.remove(repo_id)
+            self.moves.forget(repo_id)
 
     def path(self, repo_id: str) -> Path:
         """Where it would be."""

@@ -30,7 +30,7 @@ COMMANDS: dict[str, int] = {
     "create_task": 10, "attach_task": 2, "open_tab": 12, "send": 30, "edit_message": 3, "withdraw_message": 3, "resume_queue": 8,
     "cancel_turn": 6, "answer_permission": 10, "set_model": 6, "rename_task": 1, "rename_tab": 1, "mark_read": 1,
     "set_draft": 1, "close_tab": 5, "stop_task": 6, "resume_task": 6, "archive_task": 6, "unarchive_task": 8,
-    "retry_task": 12, "retry_tab": 16, "kill_task": 2, "set_branch": 3, "add_repo": 1, "retry_repo": 8,
+    "retry_task": 12, "retry_tab": 16, "kill_task": 2, "set_branch": 3, "add_repo": 1, "retry_repo": 8, "remove_repo": 4,
     "request_job": 6, "undo_job": 3, "cancel_job": 3,
 }  # fmt: skip
 _MISFIT_EVERY = 8
@@ -230,6 +230,11 @@ class Client:
         """Clone one again."""
         remote = REMOTES[-1 if act.how % 2 else act.tab % len(REMOTES)]
         await self._ask("retry_repo", act, lambda dock, key: dock.retry_repo(remote, key=key))
+
+    async def remove_repo(self, act: Act) -> None:
+        """Let go of one."""
+        remote = REMOTES[act.tab % len(REMOTES)]
+        await self._ask("remove_repo", act, lambda dock, key: dock.remove_repo(remote, key=key))
 
     # Jobs
 

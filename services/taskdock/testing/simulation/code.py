@@ -56,6 +56,10 @@ class Kept:
     """Every edit that is under one of the task's own refs."""
     followed: str | None = None
     """Where its branch was put last."""
+    repo_id: str = ""
+    branch: str = ""
+    in_branch: frozenset[str] = frozenset()
+    """The edits that its branch has."""
 
 
 @mutable(eq=False)
@@ -66,6 +70,8 @@ class Clones:
     """By repo: the branches that it knows, and their heads."""
     kept: dict[str, Kept] = field(factory=dict)
     """By task."""
+    elsewhere: dict[str, frozenset[str]] = field(factory=dict)
+    """By task: the edits that its remote has."""
 
     def clone(self, repo_id: str, remote: str) -> str:
         """Make a clone, or find it; trunk's head."""
@@ -89,6 +95,7 @@ class Clones:
         It does not when somebody else moved it since.
         """
         kept = self.kept.setdefault(task_id, Kept())
+        kept.repo_id = repo_id
         ours = (None, kept.start, kept.followed, kept.newest and kept.newest.head, state.head)
         kept.newest = state
         kept.edits |= state.edits
@@ -98,4 +105,27 @@ class Clones:
         if heads.get(branch) not in ours:
             return False
         heads[branch] = kept.followed = state.head
+        kept.branch, kept.in_branch = branch, state.committed
         return True
+
+    def push(self, repo_id: str, branch: str) -> None:
+        """The remote gets a branch, and what tasks have put into it."""
+        for task_id, kept in self.kept.items():
+            if (kept.repo_id, kept.branch) == (repo_id, branch):
+                self.elsewhere[task_id] = self.elsewhere.get(task_id, frozenset()) | kept.in_branch
+
+    def tasks_with_work(self, repo_id: str) -> tuple[str, ...]:
+        """The tasks whose work is in a clone."""
+        return tuple(sorted(task_id for task_id, kept in self.kept.items() if kept.repo_id == repo_id))
+
+    def demand_all_elsewhere(self, repo_id: str) -> None:
+        """Permanent while the remote has not all that is in the clone."""
+        for task_id in self.tasks_with_work(repo_id):
+            if not self.kept[task_id].edits <= self.elsewhere.get(task_id, frozenset()):
+                raise Permanent(f"The remote has not all of {task_id}.")
+
+    def remove(self, repo_id: str) -> None:
+        """Take the clone away, with all that is in it."""
+        self.branches.pop(repo_id, None)
+        for task_id in self.tasks_with_work(repo_id):
+            del self.kept[task_id]

@@ -29,6 +29,7 @@ from taskdock.testing.simulation.delivery import OnceDelivered
 from taskdock.testing.simulation.feed import FeedReplays
 from taskdock.testing.simulation.invariant import Invariant
 from taskdock.testing.simulation.jobs import JobsRest, JobsStayEnded, JobsTellWhatMoved, OneJob
+from taskdock.testing.simulation.removals import RemovedIsFree
 
 if TYPE_CHECKING:
     from taskdock.testing.simulation.world import World
@@ -134,7 +135,8 @@ class OneSession(Invariant):
         }
         for tab in self.all(Tab):
             agent = running.get(tab.id)
-            if tab.at == CLOSED and agent is not None and not self._ends_with_its_sandbox(tab):
+            is_left = agent is not None and not agent.overlapped and not self._ends_with_its_sandbox(tab)
+            if tab.at == CLOSED and is_left and agent is not None:
                 self.broken(f"{tab.id} is closed and has the session {agent.session_id}")
             if tab.at == "ready" and (agent is None or agent.session_id != tab.session_id):
                 self.broken(f"{tab.id} is ready and its session {tab.session_id} is not there")
@@ -282,6 +284,7 @@ class WorkKept(Invariant):
             }
             kept = self.outside.clones.kept.get(task_id)
             there |= kept.edits if kept is not None else set()
+            there |= self.outside.clones.elsewhere.get(task_id, frozenset())
             lost = [edit for edit in work if edit not in there and not self._may_be_lost(task_id, work[edit])]
             if lost:
                 self.broken(f"{task_id} lost {lost}, and its history does not say so")
@@ -364,5 +367,6 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     JobsRest,
     BornIsRegistered,
     MovedIsShown,
+    RemovedIsFree,
 )
 """Those that are classes here; the eighth (no call outside on the request path) is in calls.py, where each call is made."""

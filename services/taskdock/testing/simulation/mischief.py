@@ -30,7 +30,7 @@ CALLS = (
     "gateway.service", "gateway.open_session", "gateway.resume_session", "gateway.settle", "gateway.attach",
     "gateway.prompt", "gateway.prompt", "gateway.prompt", "gateway.delivery", "gateway.cancel",
     "gateway.answer_permission", "gateway.close", "clones.clone", "clones.branch_heads", "clones.checkout",
-    "clones.take_in", "namer.simulated",
+    "clones.take_in", "clones.remove.look", "clones.remove", "namer.simulated",
 )  # fmt: skip
 JOB_CALLS = (
     "stack.preflight", "stack.snapshot", "stack.pre_sync", "stack.act", "stack.act", "stack.post_sync", "stack.end",

@@ -32,6 +32,8 @@ class Moves:
     """By job: the truth at each of its ends; a crash makes one end several times."""
     movers: dict[tuple[str, str], str] = field(factory=dict)
     """By repo and branch: who moved it last."""
+    snapshots: dict[str, str] = field(factory=dict)
+    """By job: the repo in whose clone its snapshots are."""
 
     def heads(self, repo_id: str) -> dict[str, str]:
         """The branches as they stand."""
@@ -65,6 +67,7 @@ class Moves:
     def take_snapshot(self, repo_id: str, job_id: str) -> None:
         """Take it once; from then on only what collected work moved is taken over."""
         heads = self.heads(repo_id)
+        self.snapshots[job_id] = repo_id
         before = self.before.setdefault(job_id, dict(heads))
         self.take_over(repo_id, before)
 
@@ -73,6 +76,12 @@ class Moves:
         for name, head in self.heads(repo_id).items():
             if before.get(name) != head and self.movers.get((repo_id, name)) == _COLLECTED:
                 before[name] = head
+
+    def forget(self, repo_id: str) -> None:
+        """The clone is gone, and the snapshots with it."""
+        for job_id in [job_id for job_id, where in self.snapshots.items() if where == repo_id]:
+            for kept in (self.before, self.after):
+                kept.pop(job_id, None)
 
     def difference(self, job_id: str, heads: Mapping[str, str]) -> dict[str, Moved]:
         """What a job finds that it moved; nothing, when it took no snapshot."""

@@ -281,7 +281,7 @@ class Process:
         return Tools(
             sites=sites,
             gateway=gateway,
-            clones=SimulatedClones(outside.clones, calls),
+            clones=SimulatedClones(outside.moves, outside.gits, calls),
             namer=SimulatedNamer(calls),
             fallback_namer=SimulatedNamer(calls, "fallback"),
             stepper=stepper,

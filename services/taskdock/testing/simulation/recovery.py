@@ -17,7 +17,7 @@ from taskdock.core.errors import BranchTaken, CommandRejected
 from taskdock.core.inputs import FailureClass
 from taskdock.core.job import COMPLETED
 from taskdock.core.job_record import JobKind
-from taskdock.core.repo import READY, Repo
+from taskdock.core.repo import READY, REMOVED, Repo
 from taskdock.core.task import Task
 from taskdock.services.dock import Dock
 from taskdock.testing.simulation.calls import REQUEST
@@ -46,7 +46,8 @@ class Recovery:
     world: "World"
 
     async def ask(self) -> None:
-        """Retry, stop, resume, archive, unarchive, kill, and a job of each repo; each has to come to its end."""
+        """Retry, stop, resume, archive, unarchive, kill, a job of each repo, and its removal; each has to come to its end."""
+        await self._add_removed()
         await self._sync_repos()
         for task in self._tasks():
             if task.at == at.KILLED:
@@ -68,9 +69,35 @@ class Recovery:
         if self.world.outside.boxes.by_ref:
             left = [ref.name for ref in self.world.outside.boxes.by_ref]
             self.world.outside.nature.broken(1, f"every task is killed, and there is {left}")
+        await self._remove_repos()
+
+    async def _add_removed(self) -> None:
+        """A repo that was removed comes back, with all that its tasks had."""
+        for repo in self._repos():
+            if repo.at == REMOVED:
+                dock = await self.world.dock()
+                await dock.add_repo(repo.remote, workspace=repo.workspace)
+                await self.world.rest()
+
+    async def _remove_repos(self) -> None:
+        """Nothing is in the way of it any more."""
+        for repo in self._repos():
+            if repo.at == REMOVED:
+                continue
+            try:
+                await (await self.world.dock()).remove_repo(repo.id, workspace=repo.workspace)
+            except CommandRejected as refusal:
+                self.world.outside.nature.broken(10, f"{repo.id} cannot be removed: {refusal}")
+        await self.world.rest()
+        left = [repo.id for repo in self._repos() if repo.at != REMOVED or repo.step is not None]
+        if left:
+            self.world.outside.nature.broken(10, f"every repo was removed, and there is {left}")
+
+    def _repos(self) -> list[Repo]:
+        return [record for record, _ in self.world.outside.data.of(Repo)]
 
     async def _sync_repos(self) -> None:
-        for repo in [record for record, _ in self.world.outside.data.of(Repo)]:
+        for repo in self._repos():
             if repo.at == READY:
                 await self._sync(repo)
 

@@ -142,6 +142,8 @@ class SimulatedStack:
     def _push(self, run: _Run) -> None:
         order, heads = run.order, self.moves.heads(run.order.repo_id)
         run.pushed = {name: heads[name] for name in self.moves.difference(order.job_id, heads)}
+        for name in run.pushed:
+            self.moves.clones.push(order.repo_id, name)
 
     async def _end(self, run: _Run, failure: JobFailure | None) -> JobEnd:
         """Read the branches, and tell what moved, whatever happened before."""

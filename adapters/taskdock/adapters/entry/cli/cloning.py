@@ -1,4 +1,4 @@
-"""Cloning: watch one repo until its clone is ready or has failed, in the same view as a task's steps.
+"""Cloning: watch one repo until its clone is ready or has failed, or until it is gone or has to stay, in the same view as a task's steps.
 
 Owns: `follow_clone`, and `Cloning`, the picture of one clone with its one row.
 Never: git; the clone is made by whoever schedules.
@@ -20,6 +20,7 @@ from taskdock.services.dock import Dock
 from taskdock.services.feed import Happened, RecordChanged, Seen
 
 ROW = "clone"
+_BEGINNINGS = (HistoryKind.REPO_ADDED, HistoryKind.REPO_RETRIED, HistoryKind.REPO_REMOVED)
 
 
 @frozen
@@ -34,10 +35,10 @@ class Cloning:
     @property
     def rest(self) -> Rest | None:
         """How it came to rest; None while it is under way."""
-        if self.repo is None or self.repo.status is RepoStatus.CLONING:
+        if self.repo is None or self.repo.step is not None:
             return None
         failure = self.repo.failure
-        return Rest(ok=self.repo.status is RepoStatus.READY, reason=failure.reason if failure else None)
+        return Rest(ok=self.repo.status is not RepoStatus.ERROR, reason=failure.reason if failure else None)
 
     def shown(self, now: datetime, lines: tuple[Line, ...], seen: Seen | None) -> Shown:
         """The moment for a view."""
@@ -69,14 +70,14 @@ def _with_record(cloning: Cloning, record: object) -> Cloning:
 def _take_event(cloning: Cloning, stored: StoredEvent) -> tuple[Cloning, tuple[Line, ...]]:
     kind, at, data = stored.event.kind, stored.event.at, stored.event.data
     cloning = evolve(cloning, event_number=stored.number)
-    if kind in (HistoryKind.REPO_ADDED, HistoryKind.REPO_RETRIED):
+    if kind in _BEGINNINGS:
         return evolve(cloning, row=Row(ROW, RowStatus.WORKING, at)), ()
     if kind is HistoryKind.REPO_STEP_FAILED:
         trouble = sayings.of_attempt(data)
         row = evolve(cloning.row or Row(ROW), trouble=trouble, attempt=int(data["attempt"] or 0) + 1)
         return evolve(cloning, row=row), (Line(trouble, of_step=True),)
-    ok = kind is HistoryKind.REPO_READY
-    note = f"{data['trunk']} at {sayings.commit(data['head'])}" if ok else "failed"
+    ok = kind is not HistoryKind.REPO_FAILED
+    note = sayings.of_clone_end(kind, data)
     if cloning.row is None or cloning.row.started_at is None:
         return cloning, ()
     line = Line(sayings.of_row(ROW, at - cloning.row.started_at, note), of_step=True)
@@ -85,7 +86,7 @@ def _take_event(cloning: Cloning, stored: StoredEvent) -> tuple[Cloning, tuple[L
 
 
 async def follow_clone(dock: Dock, repo_id: str, workspace: str, view: View, since: datetime) -> Rest:
-    """Watch until the clone is there or has failed; what was before `since`, when the command was given, is not shown."""
+    """Watch until nothing is done to the clone any more; what was before `since`, when the command was given, is not shown."""
     shielded = Shielded(view)
     changes = dock.watch(repo=repo_id, workspace=workspace)
     cloning = Cloning(repo_id)

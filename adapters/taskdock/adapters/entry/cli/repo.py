@@ -1,6 +1,6 @@
 """Repo: the commands about repos.
 
-Owns: `taskdock repo add|list|show|retry`; those about branches stand in branch_actions.py.
+Owns: `taskdock repo add|list|show|retry|remove`; those about branches stand in branch_actions.py.
 Never: git; the clone is made in the background, here or in the process that schedules.
 Reads as: app.py -> `command` -> orders.py or a read of the dock.
 """
@@ -48,13 +48,14 @@ def add(context: click.Context, /, *, where: str, name: str | None, key: str | N
 
 
 @command.command("list")
+@click.option("--removed", is_flag=True, help="Also those that were removed.")
 @click.pass_context
-def list_(context: click.Context) -> None:
+def list_(context: click.Context, /, *, removed: bool) -> None:
     """List repos by name."""
     invocation = Invocation.of(context)
 
     async def work(dock: Dock) -> int:
-        found = await dock.repos(workspace=invocation.workspace)
+        found = await dock.repos(removed=removed, workspace=invocation.workspace)
         if invocation.json:
             output.document({"repos": [documents.repo_document(repo) for repo in found]})
         elif invocation.tells_people:
@@ -97,6 +98,27 @@ def retry(context: click.Context, /, *, named: str, key: str | None, detach: boo
         receipt = await dock.retry_repo(named_repo(named), key=key, workspace=invocation.workspace)
         again = ("repo", "retry", receipt.repo_id)
         return _given(receipt, again, "is tried again", _watched(receipt, invocation, since))
+
+    carry_out(context, give, detach=detach)
+
+
+@command.command()
+@click.argument("named", metavar="REPO")
+@orders.key
+@orders.detach
+@click.pass_context
+def remove(context: click.Context, /, *, named: str, key: str | None, detach: bool) -> None:
+    """Let go of a repo, and watch until its clone is gone or has to stay.
+
+    Refused while a task of it is live or a job of it is not over. The clone stays when something in it is nowhere else;
+    then it says what and where, and the same command looks again. Adding the remote again brings the repo back.
+    """
+
+    async def give(dock: Dock, invocation: Invocation) -> Given:
+        since = dock.clock.now()
+        receipt = await dock.remove_repo(named_repo(named), key=key, workspace=invocation.workspace)
+        again = ("repo", "remove", receipt.repo_id)
+        return _given(receipt, again, "is removed", _watched(receipt, invocation, since))
 
     carry_out(context, give, detach=detach)
 

@@ -47,6 +47,15 @@ def of_clone(repo: Repo) -> str:
     return f"waits for the clone of {repo.name}: {repo.status.value}"
 
 
+def of_clone_end(kind: HistoryKind, data: _Data) -> str:
+    """How making or removing a clone ended."""
+    if kind is HistoryKind.REPO_READY:
+        return f"{data['trunk']} at {commit(data['head'])}"
+    if kind is HistoryKind.REPO_CLONE_KEPT:
+        return str(data["reason"])
+    return "removed" if kind is HistoryKind.REPO_CLONE_REMOVED else "failed"
+
+
 def commit(head: object) -> str:
     """A commit, as people write it."""
     return str(head)[:COMMIT_DIGITS]

@@ -93,7 +93,9 @@ def list_(context: click.Context, limit: int, before: str | None) -> None:
         if invocation.json:
             output.document({"tasks": [documents.task_document(task) for task in found]})
         elif invocation.tells_people:
-            repos = {repo.id: repo.name for repo in await dock.repos(workspace=invocation.workspace)}
+            repos = {
+                repo.id: repo.name for repo in await dock.repos(removed=True, workspace=invocation.workspace)
+            }
             output.lines(list_lines(found, repos, datetime.now(UTC), output.terminal_columns()))
         else:
             output.lines(task.id for task in found)

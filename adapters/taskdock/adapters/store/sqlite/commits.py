@@ -1,7 +1,7 @@
 """Commits: what a Commit writes, prepared on the caller's side and carried out in one savepoint.
 
-Owns: the order of the writes, compare-and-set, branch holds, keys, and the entries of history, feed and outbox.
-Never: a look at what a record says; and never an ignored change.
+Owns: the order of the writes, compare-and-set, branch holds, keys, what a change needs of a repo, and the entries of history, feed and outbox.
+Never: a look into a document; and never an ignored change.
 Reads as: store.py -> `CommitUnit(commit, now)` (encodes) -> committer.py calls it (executes) -> Committed or a refusal.
 
 The key is tried first: of two requests with one key the second gets the first one's answer, even where its change is stale
@@ -23,7 +23,17 @@ from taskdock.core.change import BranchHold, Change
 from taskdock.core.errors import InvariantViolated
 from taskdock.core.history import HistoryEvent
 from taskdock.core.intents import Intent
-from taskdock.ports.store import BranchHeld, Commit, Committed, IdempotencyKey, KeyUsed, Stale
+from taskdock.ports.store import (
+    NEEDED_MAX,
+    BranchHeld,
+    Commit,
+    Committed,
+    IdempotencyKey,
+    KeyUsed,
+    RepoGone,
+    RepoNeeded,
+    Stale,
+)
 
 _INSERT_KEY = f"""
 INSERT INTO idempotency_key (workspace, key, body_digest, answer, created_at, position)
@@ -38,6 +48,11 @@ _RAISE_VERSION = "UPDATE boundary SET version = version + 1, runs = ? WHERE id =
 _RELEASE_BRANCH = "DELETE FROM branch_hold WHERE repo_id = ? AND branch = ? AND task_id = ?"
 _HOLD_BRANCH = "INSERT INTO branch_hold (repo_id, branch, task_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _READ_HOLDER = "SELECT task_id FROM branch_hold WHERE repo_id = ? AND branch = ?"
+
+_IS_REMOVED = "SELECT 1 FROM repo WHERE id = ? AND at = 'removed'"
+LIVE_TASK = "at NOT IN ('archived', 'killed')"
+"""In the words of the index `task_live`, which is only used for a condition that repeats its own."""
+_LIVE_TASKS = f"SELECT id FROM task WHERE repo_id = ? AND {LIVE_TASK} ORDER BY id LIMIT ?"  # noqa: S608 - a constant
 
 _INSERT_INTENT = (
     "INSERT INTO intent (id, boundary, workspace, subject, lane, kind, body, attempt, created_at, not_before, "
@@ -57,7 +72,7 @@ _ROWS_AT_ONCE = 100
 
 
 class CommitUnit:
-    """A Commit, encoded. Called by the committer; raises `Refused` with Stale, BranchHeld or KeyUsed."""
+    """A Commit, encoded. Called by the committer; raises `Refused` with what stands in its way."""
 
     __slots__ = ("_changes", "_key", "_key_at")
 
@@ -74,6 +89,8 @@ class CommitUnit:
         position = 0
         for change in self._changes:
             position = change.write(connection) or position
+        for change in self._changes:
+            _demand_repo(connection, change.change)
         return Committed(position or last_position(connection))
 
 
@@ -204,3 +221,13 @@ def _hold_branch(connection: sqlite3.Connection, hold: BranchHold) -> None:
     (holder,) = connection.execute(_READ_HOLDER, (hold.repo_id, hold.branch)).fetchone()
     if holder != hold.task_id:
         raise Refused(BranchHeld(hold.branch, holder))
+
+
+def _demand_repo(connection: sqlite3.Connection, change: Change) -> None:
+    """What the change needs of a repo, as it stands with all of the commit."""
+    if change.needs_repo is not None and connection.execute(_IS_REMOVED, (change.needs_repo,)).fetchone():
+        raise Refused(RepoGone(change.needs_repo))
+    if change.needs_no_task_of is not None:
+        found = connection.execute(_LIVE_TASKS, (change.needs_no_task_of, NEEDED_MAX)).fetchall()
+        if found:
+            raise Refused(RepoNeeded(change.needs_no_task_of, tuple(task_id for (task_id,) in found)))

@@ -5,7 +5,7 @@ Never: a change to a step that was released; a new step is added below, and old 
 Reads as: schema.py (a store that is behind) -> `apply` -> sqlite-utils' Migrations.
 
 Ids that sort by time keep the inserts at the end of every index. Partial indexes hold only what is under way, so what is
-finished costs nothing: `message_open`, `tab_ready`, `job_open`, and those of `intent`.
+finished costs nothing: `message_open`, `tab_ready`, `job_open`, `task_live`, and those of `intent`.
 """
 
 import secrets
@@ -40,6 +40,12 @@ def readers_and_turns(db: Database) -> None:
 def jobs_and_branches(db: Database) -> None:
     """Jobs of repos, and how their branches stood when they were last looked at."""
     _run(db, _JOBS_AND_BRANCHES)
+
+
+@STEPS()
+def removed_repos(db: Database) -> None:
+    """How each repo stands, and which tasks need theirs."""
+    _run(db, _REMOVED_REPOS)
 
 
 def _run(db: Database, statements: str) -> None:
@@ -149,4 +155,10 @@ CREATE UNIQUE INDEX job_of_repo ON job (repo_id, number);
 CREATE INDEX job_open ON job (repo_id) WHERE at IN ('queued', 'running');
 
 CREATE TABLE branches (id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL) STRICT
+"""
+
+_REMOVED_REPOS = """
+ALTER TABLE repo ADD COLUMN at TEXT NOT NULL DEFAULT '';
+UPDATE repo SET at = json_extract(body, '$.at');
+CREATE INDEX task_live ON task (repo_id) WHERE at NOT IN ('archived', 'killed')
 """

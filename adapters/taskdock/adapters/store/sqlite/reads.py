@@ -39,7 +39,9 @@ _TASKS_BEFORE = (
     "AND (created_at, id) < (SELECT created_at, id FROM task WHERE id = ?) ORDER BY created_at DESC, id DESC LIMIT ?"
 )
 _REPOS = "SELECT body, version FROM repo WHERE workspace = ? ORDER BY name, created_at, id"
-_REPO_NAMED = "SELECT body FROM repo WHERE workspace = ? AND name = ? ORDER BY created_at, id LIMIT 1"
+_REPO_NAMED = (
+    "SELECT body FROM repo WHERE workspace = ? AND name = ? ORDER BY at = 'removed', created_at, id LIMIT 1"
+)
 _JOBS = "SELECT body, version FROM job WHERE repo_id = ? ORDER BY number DESC LIMIT ?"
 _JOBS_BEFORE = "SELECT body, version FROM job WHERE repo_id = ? AND number < ? ORDER BY number DESC LIMIT ?"
 _REPO_OF = "SELECT repo_id FROM job WHERE id = ?"
@@ -91,11 +93,11 @@ class SqliteReads:
         return await self._list(_tasks, _TASKS_BEFORE, workspace, before, limit)
 
     async def repos(self, workspace: str) -> Sequence[Versioned]:
-        """Every repo, by name."""
+        """Every repo, by name; removed ones, too."""
         return await self._list(partial(_versioned, Repo), _REPOS, workspace)
 
     async def repo_named(self, workspace: str, name: str) -> Repo | None:
-        """The oldest repo of that name."""
+        """The oldest repo of that name that was not removed, else the oldest."""
         found = await self._look_up(_REPO_NAMED, workspace, name)
         return decode(Repo, found[0][0]) if found else None
 

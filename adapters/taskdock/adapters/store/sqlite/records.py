@@ -52,8 +52,8 @@ WHERE message.task_id = excluded.task_id"""
 _SET_TEXT = "UPDATE message SET text = ? WHERE id = ? AND task_id = ?"
 
 _UPSERT_REPO = """
-INSERT INTO repo (id, workspace, name, created_at, version, body) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, body = excluded.body"""
+INSERT INTO repo (id, workspace, name, at, created_at, version, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, at = excluded.at, version = excluded.version, body = excluded.body"""
 
 _UPSERT_JOB = """
 INSERT INTO job (id, repo_id, number, at, version, body) VALUES (?, ?, ?, ?, ?, ?)
@@ -129,7 +129,7 @@ def _message(message: Message, change: Change, texts: dict[str, str]) -> Upsert:
 def _repo(repo: Repo, change: Change, _: dict[str, str]) -> Upsert:
     _demand_own(repo.id, change, repo)
     created = to_microseconds(repo.created_at)
-    columns = (repo.id, repo.workspace, repo.name, created, change.version, encode(repo))
+    columns = (repo.id, repo.workspace, repo.name, repo.at, created, change.version, encode(repo))
     return Upsert("repo", repo.id, _UPSERT_REPO, columns)
 
 

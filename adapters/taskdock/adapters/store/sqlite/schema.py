@@ -9,7 +9,7 @@ import sqlite3
 
 from taskdock.core.errors import SchemaMismatch
 
-VERSION = 3
+VERSION = 4
 """Of the schema; raised with every new step in migrations.py."""
 
 
