@@ -47,6 +47,13 @@ SCRIPTS: dict[str, str] = {
     "rename_tab:0:0:1:4,fail:0:15:10:0,fail:0:18:6:0,create_task:3:0:1:5,send:1:0:1:3,send:1:0:1:4": (
         "of the kit: the same, and the next message reached the agent while it worked on that one"
     ),
+    "1200000361,create_task:8:27:4:3,retry_tab:24:32:29:1,create_task:2:61:25:1,fail_job:14:27:40:0,fail_job:44:58:46:0,"
+    "second:57:17:18:0,echo:2:28:52:5,crash_agent:56:26:22:1,close_tab:27:38:48:0,second:10:7:15:1,jump:57:13:50:2": (
+        "of the kit: of two who scheduled at once one closed a tab, and the other still gave it a session"
+    ),
+    "1200003356,create_task:1:0:0:0,undo_job:0:0:0:3,stop_task:0:0:0:5,lie:0:0:2:3": (
+        "a stop that came while its sandbox was coming up was not asked for once more, and waited for its deadline"
+    ),
     "13,create_task:1:0:0:0,drain:0:0:0:0,create_task:1:0:0:1,come_late:0:0:0:1,archive_task:1:0:0:0,retry_task:0:0:0:3": (
         "planted: a create lands after the archive, since a release is believed before its window has passed"
     ),

@@ -20,6 +20,11 @@ async def stop_sandbox(body: StopSandbox, execution: Execution, tools: Tools) ->
     """Ask for the stop and wait until it is seen; what is not there does not run either."""
     provider = tools.sites.of(body.sandbox).provider
     seen = await provider.stop(ref_of(body.sandbox), body.sandbox.owner)
+    while seen.phase is Phase.PENDING:
+        # Nothing stops a sandbox that is still coming up, so it is asked once more when it runs.
+        seen = await until(provider, seen, (*_DOES_NOT_RUN, Phase.RUNNING), execution.progress)
+        if seen.phase is Phase.RUNNING:
+            seen = await provider.stop(ref_of(body.sandbox), body.sandbox.owner)
     seen = await until(provider, seen, _DOES_NOT_RUN, execution.progress)
     window = provider.capabilities.create_window_seconds
     return SandboxStopped(tools.creates.time_of(seen), window, is_absent=seen.phase is Phase.ABSENT)

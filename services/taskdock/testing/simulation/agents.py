@@ -63,6 +63,11 @@ class AgentProcess:
     changed: anyio.Event = field(factory=anyio.Event)
     breaks: int = 0
     """How often its connections were cut."""
+    overlapped: bool = field(init=False)
+    """Whether it was begun while two schedulers both worked: the other one may have ended its tab before."""
+
+    def __attrs_post_init__(self) -> None:
+        self.overlapped = self.nature.overlaps
 
     def prompt(self, request_id: str) -> None:
         """Take a message; a repeated one is dropped, as the relay does."""

@@ -35,7 +35,11 @@ class BornIsRegistered(Invariant):
 
 
 class MovedIsShown(Invariant):
-    """A task whose branch a job took away from its work says so, and one whose branch is at its work does not."""
+    """A task whose branch a job took away from its work says so, and one whose branch is at its work does not.
+
+    Of a task without a commit, and of one that was archived in between, this is sure only with its next collection: nobody
+    tells where its checkout began, nor what became of its branch while it had none.
+    """
 
     number = 9
 
@@ -53,5 +57,6 @@ class MovedIsShown(Invariant):
                 self.outside.clones.kept.get(task.id),
                 self.outside.clones.branches.get(task.repo_id, {}),
             )
-            if kept is not None and task.at in (RUNNING, STOPPED) and task.branch in heads:
+            is_sure = task.generation == 1 and task.head is not None and task.at in (RUNNING, STOPPED)
+            if kept is not None and is_sure and task.branch in heads:
                 yield task, kept, heads[task.branch]
