@@ -164,7 +164,8 @@ async def _overview(folder: Path, size: Size) -> list[Row]:
             await _end_jobs(here, repo, count)
             await _see(here, repo, size.branches)
         small, large = _Overview(one, repo), _Overview(other, repo)
-        await small.cost(size.operations), await large.cost(size.operations)
+        await small.cost(size.operations)
+        await large.cost(size.operations)
         pairs = [
             (await small.cost(size.operations), await large.cost(size.operations)) for _ in range(_TURNS)
         ]
