@@ -19,6 +19,7 @@ import creates
 import growth
 import reading
 import restart
+import stack
 import starts
 import steps
 from measure import SIZES, Row, Size, as_json, settings, table
@@ -32,6 +33,7 @@ WORKLOADS: dict[str, Workload] = {
     "restart": restart.rows,
     "growth": growth.rows,
     "reading": reading.rows,
+    "stack": stack.rows,
 }
 
 

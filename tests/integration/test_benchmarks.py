@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from measure import Row, as_json, percentile, table
+from stack_fixture import GIT_SPICE
 
 RUN = Path(__file__).resolve().parents[2] / "benchmarks/run.py"
 ROWS = {
@@ -19,6 +20,8 @@ ROWS = {
     "restart_20_in_flight", "memory_per_10k_in_flight",
     "growth_create", "growth_claim", "growth_load", "growth_list",
     "feed_to_3_watchers", "list_of_20_page_p50",
+    "stack_sync_4_branches", "overview_of_4_branches_p50", "overview_growth",
+    *(("stack_no_op_4_branches", "stack_restack_4_branches") if GIT_SPICE.exists() else ()),
 }  # fmt: skip
 
 

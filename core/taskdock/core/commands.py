@@ -235,6 +235,8 @@ class RequestJob:
     push: bool = False
     requested_by: str | None = None
     undo_of: str | None = None
+    if_stacked: bool = False
+    """Of register_existing_branch: leave the branch out where its parent is in no stack, which then is no failure."""
 
     @property
     def target(self) -> tuple[JobKind, str | None, str | None, bool, str | None]:

@@ -209,6 +209,7 @@ class RunRepoJob:
     push: bool = False
     undo_of: str | None = None
     settles: bool = False
+    if_stacked: bool = False
 
 
 @frozen

@@ -78,6 +78,8 @@ class Job:
     """Whether the branches that it moves are pushed."""
     undo_of: str | None = None
     """The job whose changes are put back."""
+    if_stacked: bool = False
+    """Whether the branch is left out where its parent is in no stack."""
     requested_by: str | None = None
     waiting: tuple[Waiting, ...] = ()
     """The tasks that are told how it ends."""
@@ -260,6 +262,7 @@ class JobCursor:
             parent=job.parent,
             push=job.push,
             undo_of=job.undo_of,
+            if_stacked=job.if_stacked,
             settles=job.settles,
         )
         # A run that settles is a new kind of work: it has its own attempts and its own time.

@@ -60,7 +60,10 @@ def no_longer_waits(draft: Draft, message: inputs.NoLongerWaits) -> str | None:
 
 
 def branch_born(draft: Draft, message: inputs.BranchBorn) -> str | None:
-    """A task's first work made a branch: a job takes it into the stack, on the branch that it began on."""
+    """A task's first work made a branch: a job takes it into the stack, on the branch that it began on.
+
+    Where that one is in no stack, the new one is in none either: on trunk a restack would take it off what it began on.
+    """
     repo = draft.get(Repo, draft.slice.boundary)
     heard = Waiting(message.task_id, message.ask)
     if heard in repo.answered:
@@ -73,6 +76,7 @@ def branch_born(draft: Draft, message: inputs.BranchBorn) -> str | None:
         message.branch,
         None if message.base == repo.trunk or is_commit(message.base) else message.base,
         requested_by=message.task_id,
+        if_stacked=True,
     )
     if joined(draft.all(Job), asked) is None:
         queue(draft, asked)

@@ -57,6 +57,7 @@ def queue(draft: Draft, command: inputs.RequestJob) -> Job:
         parent=command.parent,
         push=command.push,
         undo_of=command.undo_of,
+        if_stacked=command.if_stacked,
         requested_by=command.requested_by,
     )
     draft.put(job)

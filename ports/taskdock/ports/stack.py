@@ -49,6 +49,8 @@ class JobOrder:
     """Whether moved branches go to the remote; of undo, whether what the other job pushed is taken back there."""
     undo_of: str | None = None
     """Of undo: the job whose moves are taken back."""
+    if_stacked: bool = False
+    """Of register_existing_branch: where the parent is in no stack the branch is skipped, and that is no failure."""
 
 
 @frozen

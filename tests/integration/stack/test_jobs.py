@@ -121,6 +121,25 @@ async def test_register_of_a_branch_born_here(stacks: StackRepo) -> None:
     assert next(branch for branch in end.branches if branch.name == "task-1").parent == "main"
 
 
+@pytest.mark.parametrize("has_tool", [True, False], ids=["git-spice", "plain git"])
+async def test_register_of_a_branch_whose_parent_is_in_no_stack(stacks: StackRepo, has_tool: bool) -> None:
+    """A task's branch that began on one which no stack has is left out with the reason; on a stacked one it is taken in."""
+    stacks.new_here("task-1")
+    jobs = stacks.jobs() if has_tool else stacks.jobs(None)
+    kind, heads = JobKind.REGISTER_EXISTING_BRANCH, stacks.heads()
+    end = await stacks.run(kind, jobs=jobs, branch="task-1", parent="loose", if_stacked=True)
+    assert (end.failure, end.result.changed) == (None, {})
+    assert end.result.skipped == {"task-1": "loose is in no stack; register that one first, then task-1"}
+    assert stacks.heads() == heads
+    assert end.branches is not None
+    assert not next(branch for branch in end.branches if branch.name == "task-1").is_tracked
+    await stacks.run(kind, job_id="job-2", jobs=jobs, branch="loose")
+    end = await stacks.run(kind, job_id="job-3", jobs=jobs, branch="task-1", parent="loose", if_stacked=True)
+    assert end.branches is not None
+    assert (end.failure, end.result.skipped) == (None, {})
+    assert {branch.name: branch.parent for branch in end.branches}["task-1"] == "loose"
+
+
 async def test_register_again_keeps_the_parent(stacks: StackRepo) -> None:
     """A tracked branch that is registered without a parent stays where it is stacked."""
     end = await stacks.run(JobKind.REGISTER_EXISTING_BRANCH, branch="feat-b")

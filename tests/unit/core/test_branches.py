@@ -103,6 +103,18 @@ def test_born_joins_an_equal_job() -> None:
     assert [job.id for job in story.boundary.all(Job)] == [JOB, "job-2"]
 
 
+def test_born_on_an_unstacked_branch_is_left_out() -> None:
+    """Nobody asked for the job of a born branch, so it need not fail where there is no stack; one that a user asks for does."""
+    story = g.cloned()
+    story.do(evolve(BORN, base="release"))
+    (run,) = story.open(RunRepoJob)
+    assert isinstance(run.body, RunRepoJob)
+    assert (run.body.branch, run.body.parent, run.body.if_stacked) == ("do-it-1", "release", True)
+    asked = g.job_has_its_turn().open(RunRepoJob)[0].body
+    assert isinstance(asked, RunRepoJob)
+    assert not asked.if_stacked
+
+
 def test_born_outlives_its_task() -> None:
     """A task that is killed right after its first work still has its branch taken into the stack."""
     task, repo = g.copying(), g.cloned()

@@ -23,6 +23,7 @@ async def run_repo_job(body: RunRepoJob, execution: Execution, tools: Tools) -> 
         parent=body.parent,
         push=body.push,
         undo_of=body.undo_of,
+        if_stacked=body.if_stacked,
     )
     end = await (tools.stack.settle(order) if body.settles else tools.stack.run(order, execution))
     tasks = await tools.reads.holders(body.repo_id, tuple(end.result.changed)) if end.result.changed else {}

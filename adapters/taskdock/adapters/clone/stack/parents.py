@@ -52,6 +52,9 @@ async def register(run: JobRun, fetched: JobFailure | None) -> None:
         raise stopped(JobErrorKind.USER_ERROR, f"neither the remote nor the clone has a branch {name}", hint)
     stacks = await _known(run)
     parent = run.order.parent or (stacks.branches[name].parent if name in stacks else run.trunk)
+    if run.order.if_stacked and not _is_stacked(stacks, parent):
+        run.skipped[name] = f"{parent} is in no stack; register that one first, then {name}"
+        return
     _check(stacks, name, parent)
     if own is None:
         await move(run, name, None, str(remote))
@@ -106,8 +109,12 @@ def _name(run: JobRun) -> str:
     return name
 
 
+def _is_stacked(stacks: Stacks, parent: str) -> bool:
+    return parent == stacks.trunk or parent in stacks
+
+
 def _check(stacks: Stacks, name: str, parent: str) -> None:
-    if parent != stacks.trunk and parent not in stacks:
+    if not _is_stacked(stacks, parent):
         raise stopped(JobErrorKind.USER_ERROR, f"{parent} is in no stack", f"register {parent} first")
     if parent in stacks.upstack(name):
         hint = f"choose a parent that is not {name} itself nor stacked on it"
