@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn
 
 from attrs import Attribute, Factory, field, frozen
 
+from taskdock.adapters.agent.real import AgentConfig
 from taskdock.adapters.entry.cli.homes import find_home
 from taskdock.adapters.naming.chat import ChatNaming
 from taskdock.core.errors import InvalidCommand
@@ -89,7 +90,7 @@ def _name_of_code(_config: object, attribute: "Attribute[str | None]", value: ob
 
 def _by_name(_config: object, attribute: "Attribute[Mapping[str, object]]", value: object) -> None:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        _refuse(attribute.name, "settings by the name of their provider")
+        _refuse(attribute.name, f"settings by the name of their {attribute.name}")
 
 
 def _refuse(key: str, wanted: str) -> NoReturn:
@@ -114,6 +115,7 @@ class Config:
     providers: tuple[str, ...] = field(default=("local",), converter=_listed, validator=_names)
     """The first is the default."""
     agents: tuple[str, ...] = field(default=("demo",), converter=_listed, validator=_names)
+    """The first is the default."""
     synchronous: Synchronous = field(default="FULL", validator=_durability)
     """FULL survives power loss; NORMAL may lose the last commits then, never in a kill, and is faster."""
     drain_seconds: float = field(default=5.0, validator=_seconds)
@@ -127,6 +129,8 @@ class Config:
     """Which model the namer `chat` asks."""
     provider: Mapping[str, object] = field(factory=dict, validator=_by_name)
     """By the name of a provider: one of its own class of settings. Who is not named gets its defaults."""
+    agent: Mapping[str, AgentConfig] = field(factory=dict, validator=_by_name)
+    """By the name of an agent that is not the demo: how it is called, and which variables it is given."""
     lanes: Lanes = field(factory=Lanes)
     figures: Figures = field(factory=Figures)
     open_intents_max: int = field(default=OPEN_INTENTS_MAX, validator=_count)
