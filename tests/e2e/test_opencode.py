@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from e2e.installation import Installation, ended, rest, see
 from e2e.providers import only_on_local
 from e2e.work import checkout_of
-from model_stand_in import COMMAND, SAID, ModelStandIn, running_model
+from model_stand_in import SAID, ModelStandIn, running_model
 from taskdock import app
 from taskdock.adapters.agent.real import AgentConfig
 from taskdock.app import Config, Dock, TaskView
+from taskdock.core.intents import Figure
 
 PROGRAM = os.environ.get("TASKDOCK_OPENCODE")
 VARIABLES = (
@@ -61,7 +63,9 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelStandIn]:
 def config_of(place: Installation) -> Config:
     """A config with opencode alone."""
     opencode = AgentConfig(program=Path(PROGRAM or ""), environment=VARIABLES)
-    return place.config(agents=("opencode",), agent={"opencode": opencode})
+    slow = {name: Figure(START_SECONDS_MAX, 5) for name in ("CreateSession", "ResumeSession")}
+    figures = evolve(place.figures, intents={**place.figures.intents, **slow})
+    return place.config(agents=("opencode",), agent={"opencode": opencode}, figures=figures)
 
 
 def is_asked(view: TaskView) -> bool:
@@ -114,7 +118,7 @@ async def test_opencode_works_in_a_sandbox(place: Installation, remote: Path, mo
         await rest(dock, receipt.task_id, "killed")
     assert (written, rewritten) == ("herons are patient\n", "herons are patient\n")
     assert "".join(str(item.body["text"]) for item in items if item.kind == "text").strip() == SAID
-    assert any(COMMAND in json.dumps(item.body) for item in items if item.kind.startswith("tool_call"))
+    assert any("herons.txt" in json.dumps(item.body) for item in items if item.kind.startswith("tool_call"))
     assert again.tabs[0].session_id == first
     assert "Note that herons" in json.dumps(model.asked[-1]["messages"])
     assert (leaks, model.refused) == ([], [])
