@@ -90,7 +90,13 @@ def _name_of_code(_config: object, attribute: "Attribute[str | None]", value: ob
 
 def _by_name(_config: object, attribute: "Attribute[Mapping[str, object]]", value: object) -> None:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        _refuse(attribute.name, f"settings by the name of their {attribute.name}")
+        _refuse(attribute.name, "settings by the name of their provider")
+
+
+def _by_agent(_config: object, attribute: "Attribute[Mapping[str, AgentConfig]]", value: object) -> None:
+    values = value.values() if isinstance(value, Mapping) else (None,)
+    if not all(isinstance(one, AgentConfig) for one in values):
+        _refuse(attribute.name, "an `AgentConfig` by the name of its agent")
 
 
 def _refuse(key: str, wanted: str) -> NoReturn:
@@ -129,7 +135,7 @@ class Config:
     """Which model the namer `chat` asks."""
     provider: Mapping[str, object] = field(factory=dict, validator=_by_name)
     """By the name of a provider: one of its own class of settings. Who is not named gets its defaults."""
-    agent: Mapping[str, AgentConfig] = field(factory=dict, validator=_by_name)
+    agent: Mapping[str, AgentConfig] = field(factory=dict, validator=_by_agent)
     """By the name of an agent that is not the demo: how it is called, and which variables it is given."""
     lanes: Lanes = field(factory=Lanes)
     figures: Figures = field(factory=Figures)

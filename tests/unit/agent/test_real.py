@@ -6,7 +6,7 @@ import pytest
 
 from taskdock.adapters.agent.catalogue import DEMO
 from taskdock.adapters.agent.real import AgentConfig, specs_of
-from taskdock.app import load_config
+from taskdock.app import Config, load_config
 from taskdock.core.errors import InvalidCommand
 
 
@@ -82,3 +82,9 @@ def test_table_of_no_real_agent_is_refused(tmp_path: Path, agent: str) -> None:
     path.write_text(f"[agent.{agent}]\n")
     with pytest.raises(InvalidCommand, match=rf"unknown key 'agent.{agent}'"):
         load_config(path, home=tmp_path)
+
+
+def test_settings_of_a_backend_are_of_their_class() -> None:
+    """A backend that gives a table where an `AgentConfig` belongs is told so."""
+    with pytest.raises(InvalidCommand, match="AgentConfig"):
+        Config(agent={"opencode": {"command": ["oc"]}})  # type: ignore[dict-item] # that is the mistake
