@@ -57,7 +57,7 @@ test: static stack-tool ## set up everything, check, run every test; lists each 
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 	$(if $(filter true,$(CI)),$(SIMULATE) --seconds $(CI_SECONDS))
 
-e2e: setup ## the end-to-end tests on PROVIDER=local, local-process, local-bubblewrap or docker
+e2e: setup ## the end-to-end tests on PROVIDER=local, local-process, local-bubblewrap, docker or daytona-standin
 	TASKDOCK_PROVIDER=$(PROVIDER) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/e2e
 
 # With one of the two numbers given, only that half runs.

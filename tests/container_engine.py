@@ -14,13 +14,12 @@ import json
 import os
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ import httpx
 from attrs import frozen
 
 from architecture.source_tree import REPOSITORY
+from owned import owner_of
 
 EXAMPLE = REPOSITORY / "examples/taskdock-docker-provider"
 IDLE_SECONDS = 900
@@ -74,12 +74,8 @@ class Engine:
 
     def containers_of(self, home: Path) -> list[dict[str, Any]]:
         """Those of one installation, which is the owner of its sandboxes."""
-        path = home / "taskdock.db"
-        if not path.exists():
-            return []
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
-            ((owner,),) = db.execute("SELECT value FROM meta WHERE name = 'owner'").fetchall()
-        return self.containers(owner)
+        owner = owner_of(home)
+        return [] if owner is None else self.containers(owner)
 
     def remove(self, container: str) -> None:
         """Take a container away, running or not."""

@@ -66,20 +66,24 @@ class StandIn:
         self._post("faults", {"clear": True})
 
     def act(self, name: str, act: str) -> None:
-        """Let something happen to a box: `rotate` its token, `stop`, `release`, or give it a state."""
+        """Let something happen to a box: `rotate` its token, `stop`, `take-away`, `release`, or give it a state."""
         self._post("act", {"name": name, "act": act})
 
     def seen(self, name: str | None = None) -> dict[str, Any]:
         """What there is, from outside."""
-        query = "" if name is None else f"?name={name}"
-        with urllib.request.urlopen(f"{self.url}/_standin{query}") as answer:  # noqa: S310 - our own server
-            told: dict[str, Any] = json.load(answer)
-            return told
+        told: dict[str, Any] = self._get("" if name is None else f"?name={name}")
+        return told
 
     def processes(self, name: str) -> list[str]:
         """What runs in boxes of this name, without the machinery that holds them together."""
-        lines = self.seen(name)["processes"]
-        return [line for line in lines if not any(part in line for part in _MACHINERY)]
+        return [line for line in self.seen(name)["processes"] if not _is_machinery(line)]
+
+    def opened(self, owner: str) -> list[dict[str, Any]]:
+        """The boxes of an owner: the name they were made under, their folder, and the processes but for the machinery."""
+        boxes: list[dict[str, Any]] = self._get(f"/boxes?owner={owner}")
+        for box in boxes:
+            box["pids"] = [int(pid) for pid, line in box.pop("processes").items() if not _is_machinery(line)]
+        return boxes
 
     def names(self) -> list[str]:
         """The names of all boxes there are, those that are being destroyed too."""
@@ -108,6 +112,10 @@ class StandIn:
             adapter, adapter, self.new_spec, second, count_processes, leftovers, settle_seconds=30
         )
 
+    def _get(self, rest: str) -> Any:  # noqa: ANN401 - as it is told
+        with urllib.request.urlopen(f"{self.url}/_standin{rest}") as answer:  # noqa: S310 - our own server
+            return json.load(answer)
+
     def _post(self, place: str, body: dict[str, Any]) -> None:
         request = urllib.request.Request(  # noqa: S310 - our own server
             f"{self.url}/_standin/{place}",
@@ -116,6 +124,11 @@ class StandIn:
         )
         with urllib.request.urlopen(request) as answer:  # noqa: S310
             answer.read()
+
+
+def _is_machinery(line: str) -> bool:
+    """Whether it only holds a box together."""
+    return any(part in line for part in _MACHINERY)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from attrs import NOTHING, fields
 
 from architecture.source_tree import REPOSITORY, module_name, parsed, sources
 from docs.pages import Block, blocks, code, prose, rows, section
+from taskdock.adapters.agent.catalogue import DEMO
+from taskdock.adapters.agent.real import KNOWN, AgentConfig
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.environment import OWNER_VARIABLE
 from taskdock.adapters.entry.cli.exit_codes import table
@@ -93,6 +95,13 @@ def test_daytona_is_that_of_the_code() -> None:
     """Every setting of the provider has its row, in order, with its default."""
     told = [(code(row[0])[0], code(row[1])[0]) for row in table_of("Daytona")]
     assert told == [(one.name, shown(one.default)) for one in fields(DaytonaConfig)]
+
+
+def test_agents_are_those_of_the_code() -> None:
+    """Every setting of an agent has its row, in order, with its default; every agent is named."""
+    told = [(code(row[0])[0], code(row[1])[0]) for row in table_of("Agents")]
+    assert told == [(one.name, shown(one.default)) for one in fields(AgentConfig)]
+    assert {DEMO.id, *KNOWN} <= set(code(section(PAGE, "Agents")))
 
 
 EXAMPLES = [one for one in blocks(PAGE) if one.language == "toml"]

@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from agent_server import CACHE
 from e2e.providers import Box, config_of, under_test
-from e2e.world import until
+from e2e.world import PATIENCE, until
 from taskdock import app
 from taskdock.app import Config, Dock, TaskView, ports_of
 from taskdock.core.intents import Figures
@@ -26,7 +26,7 @@ from taskdock.services.feed import Happened
 if TYPE_CHECKING:
     from taskdock.services.tools import Outside
 
-WAIT_SECONDS_MAX = 60.0
+WAIT_SECONDS_MAX = 60.0 * PATIENCE
 QUICK = Figures(backoff_seconds=0.05, settle_seconds=2.0, closing_seconds=1.0)
 SOON = evolve(QUICK, call_seconds=1.0, absent_seconds=0.2)
 """As QUICK, and a sandbox that is gone is believed to be sooner than the real rules allow."""
@@ -96,10 +96,17 @@ class Installation:
                 yield dock
 
 
-async def see(dock: Dock, task_id: str, wanted: Callable[[TaskView], bool], what: str) -> TaskView:
+async def see(
+    dock: Dock,
+    task_id: str,
+    wanted: Callable[[TaskView], bool],
+    what: str,
+    *,
+    seconds: float = WAIT_SECONDS_MAX,
+) -> TaskView:
     """Wait, driven by the feed, until the task's view is as wanted."""
     view = await dock.task(task_id)
-    with anyio.move_on_after(WAIT_SECONDS_MAX):
+    with anyio.move_on_after(seconds):
         async for _ in dock.watch(task=task_id):
             view = await dock.task(task_id)
             if wanted(view):

@@ -7,6 +7,7 @@ Reads as: conftest.py -> `prepared`; world.py, installation.py, work.py, loss.py
 One more provider is one more line in `PROVIDERS`, and a class with the methods of `Provider`.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -24,6 +25,8 @@ from attrs import frozen
 
 from container_engine import EXAMPLE, Engine, NoEngine, running_engine
 from local_process import ground
+from owned import owner_of
+from stand_in import StandIn, running_stand_in
 from taskdock.adapters.sandbox.local.levels import Level
 from taskdock.app.providers import find_provider
 
@@ -134,6 +137,39 @@ class Docker:
         return Box(name, Path(layers["MergedDir"], "box"), tuple(pid for pid in inside if not _keeps(pid)))
 
 
+@frozen
+class Daytona:
+    """Boxes of a stand-in of Daytona, which are folders and processes of this machine."""
+
+    stand_in: StandIn
+    name: str = "daytona"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Where it is, and for how long a create that was not answered may still land; the key is in the environment."""
+        config = self.stand_in.config
+        return {"api_url": config.api_url, "create_window_seconds": config.create_window_seconds}
+
+    def boxes(self, home: Path) -> list[Box]:
+        """Ask its door for tests, which no adapter knows."""
+        told = sorted(self._told(home), key=lambda box: str(box["name"]))
+        return [Box(box["name"], Path(box["folder"]), tuple(box["pids"])) for box in told]
+
+    def take_away(self, home: Path, name: str) -> None:
+        """As if it had never been made."""
+        assert name in [box["name"] for box in self._told(home)]
+        self.stand_in.act(name, "take-away")
+
+    def end(self, home: Path) -> None:
+        """Take away all of an installation."""
+        for box in self._told(home):
+            self.stand_in.act(box["id"], "take-away")
+
+    def _told(self, home: Path) -> list[dict[str, Any]]:
+        owner = owner_of(home)
+        return [] if owner is None else self.stand_in.opened(owner)
+
+
 @contextmanager
 def _local(name: str) -> Iterator[Provider]:
     level = name.removeprefix("local-")
@@ -168,11 +204,21 @@ def _docker() -> Iterator[Provider]:
             pytest.skip(f"no containers here: {error}")
 
 
+@contextmanager
+def _daytona() -> Iterator[Provider]:
+    """With its key in the environment, and with nothing to say for its referee at the end."""
+    with running_stand_in() as stand_in, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(stand_in.config.key_variable, stand_in.key)
+        yield Daytona(stand_in)
+        assert stand_in.seen()["referee"]["violations"] == []
+
+
 PROVIDERS: dict[str, Callable[[], AbstractContextManager[Provider]]] = {
     "local": partial(_local, "local"),
     "local-process": partial(_local, "local-process"),
     "local-bubblewrap": partial(_local, "local-bubblewrap"),
     "docker": _docker,
+    "daytona-standin": _daytona,
 }
 """By what TASKDOCK_PROVIDER may say."""
 
@@ -215,7 +261,7 @@ def config_of(provider: Provider) -> dict[str, Any]:
 
 def toml_of(provider: Provider) -> tuple[str, str]:
     """The same for a file: a line for its top, and a table."""
-    table = "".join(f'{key} = "{value}"\n' for key, value in provider.settings.items())
+    table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in provider.settings.items())
     return f'providers = ["{provider.name}"]\n', f"[provider.{provider.name}]\n{table}" if table else ""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from e2e.installation import Installation, rest, see, until_happened
+from e2e.work import checkout_of
 from e2e.world import World
 from git_repos import commit_in, git, head_of, make_remote, work_copy
 from stack_fixture import GIT_SPICE, require_git_spice
@@ -176,7 +177,7 @@ async def test_first_work_is_taken_into_the_stack_and_a_restack_is_shown(
         clone = clone_of(place.home)
         assert (moved.task.moved_by, moved.task.moved_from) == (restack.job_id, head)
         assert (moved.task.moved_to, moved.task.head) == (head_of(clone, branch), head)
-        assert head_of(next((place.home / "sandboxes").glob("td-*/home/checkout")), "HEAD") == head
+        assert head_of(checkout_of(place.home, receipt.task_id, 1), "HEAD") == head
         await dock.undo_job(restack.job_id)
         back = await see(dock, receipt.task_id, lambda view: not view.task.moved, "its branch where it was")
         assert (back.task.moved_to, head_of(clone, branch)) == (None, head)

@@ -56,6 +56,27 @@ async def test_a_config_that_is_not_read_is_told(tmp_path: Path, monkeypatch: py
     assert (await found(home))["config"] == Check("config", ok=True, detail=str(read), essential=False)
 
 
+async def test_real_agents_are_told_with_what_they_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each agent but the demo: how it is called and which variables it gets, by name alone; and what is wrong with it."""
+    (tmp_path / "taskdock.toml").write_text(
+        "agents = ['opencode', 'demo', 'claude', 'gpt']\n"
+        "[agent.opencode]\nenvironment = ['OC_KEY', 'OC_URL']\n[agent.claude]\nenvironment = ['CLAUDE_KEY']\n"
+    )
+    monkeypatch.setenv("OC_KEY", "sk-secret")
+    monkeypatch.delenv("CLAUDE_KEY", raising=False)
+    checks = await found(tmp_path)
+    assert "agent demo" not in checks
+    assert checks["agent opencode"].ok
+    assert checks["agent opencode"].detail == "opencode acp, given OC_KEY"
+    claude = checks["agent claude"]
+    assert (claude.ok, claude.essential, claude.detail) == (False, False, "nothing is set here of CLAUDE_KEY")
+    assert (claude.mend or "").startswith("export CLAUDE_KEY=")
+    assert not checks["agent gpt"].ok
+    assert "sk-secret" not in repr(checks)
+
+
 def test_what_a_provider_says_are_sentences() -> None:
     """What is limited and what is not held each end with a full stop, also where the provider wrote none."""
     says = Capabilities(

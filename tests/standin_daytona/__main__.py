@@ -54,15 +54,24 @@ async def seen(request: web.Request) -> web.Response:
     return web.json_response(told)
 
 
+async def opened(request: web.Request) -> web.Response:
+    """Look into the boxes of an owner."""
+    service: Service = request.app["service"]
+    return web.json_response(service.boxes.opened(request.query["owner"]))
+
+
 async def act(request: web.Request) -> web.Response:
-    """What happens to a box behind everybody's back: its token changes, it stops, what is stuck goes on."""
+    """What happens to a box behind everybody's back: its token changes, it stops, it is gone, what is stuck goes on."""
     service: Service = request.app["service"]
     asked = await request.json()
-    box = service.boxes.find(asked["name"])
+    # By its id also one that has gone meanwhile.
+    box = service.boxes.all.get(asked["name"]) or service.boxes.find(asked["name"])
     if asked["act"] == "rotate":
         box.token = os.urandom(12).hex()
     elif asked["act"] == "stop":
         service.boxes.ask(box, "stop")
+    elif asked["act"] == "take-away":
+        await service.boxes.take_away(box)
     elif asked["act"] == "release":
         box.released.set()
     else:
@@ -77,7 +86,12 @@ async def serve(folder: Path, key: str) -> None:
     app["service"] = service
     app.add_routes([*Control(service).routes(), *Toolbox(service).routes(), *Preview(service).routes()])
     app.add_routes(
-        [web.post("/_standin/faults", faults), web.get("/_standin", seen), web.post("/_standin/act", act)]
+        [
+            web.post("/_standin/faults", faults),
+            web.get("/_standin", seen),
+            web.get("/_standin/boxes", opened),
+            web.post("/_standin/act", act),
+        ]
     )
     # A client that hangs up is noticed, since the agents behind a preview are ended by that; operations are shielded.
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)

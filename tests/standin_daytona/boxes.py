@@ -164,8 +164,7 @@ class Boxes:
         if verb == "delete":
             if box.desired == "destroyed":
                 return
-            box.desired = "destroyed"
-            box.name = f"DESTROYED_{box.name}_{int(time.time() * 1000)}"
+            self._leaves(box)
             self._later(self._end(box))
         elif verb == "stop":
             if box.state != "started":
@@ -205,6 +204,29 @@ class Boxes:
         ]
         return [str(path.relative_to(self.root)) for path in found]
 
+    def opened(self, owner: str) -> list[dict[str, Any]]:
+        """Those that an owner has a label on: the name they were made under, where their files are, what runs in them."""
+        return [
+            {
+                "id": box.key_id,
+                "name": box.given_name,
+                "folder": str(box.folder),
+                "processes": box.jail.processes(),
+            }
+            for box in self.all.values()
+            if box.state != "destroyed" and (box.asked.get("labels") or {}).get("taskdock.owner") == owner
+        ]
+
+    async def take_away(self, box: Box) -> None:
+        """End one with all that is in it, as nobody can ask for; back when nothing is left."""
+        while box.state in CHANGING:  # noqa: ASYNC110 - whatever is done to it now is done first
+            await asyncio.sleep(0.01)
+        if box.desired != "destroyed":
+            self._leaves(box)
+            await self._end(box)
+        while box.state != "destroyed":  # noqa: ASYNC110 - somebody else ends it
+            await asyncio.sleep(0.01)
+
     def processes(self, name: str) -> list[str]:
         """The command lines of all that runs in boxes of this name."""
         return [
@@ -218,6 +240,12 @@ class Boxes:
         """End all of them."""
         for box in self.all.values():
             await box.jail.stop()
+
+    @staticmethod
+    def _leaves(box: Box) -> None:
+        """Its name is free from now on."""
+        box.desired = "destroyed"
+        box.name = f"DESTROYED_{box.name}_{int(time.time() * 1000)}"
 
     async def _halt(self, box: Box) -> None:
         await box.jail.stop()

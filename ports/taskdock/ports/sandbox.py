@@ -103,12 +103,13 @@ class ServiceSpec:
     fresh random token for every start, and a port (or 0 where it finds the real one itself). `health_path` answers 200
     on HTTP with `Authorization: Bearer <token>` when the server is up. `log_path` (relative to the home) is where the
     server itself logs; the provider also keeps its stdout and stderr, and both feed the log tail of an error.
+    `env` may hold keys: it stands in no command line, no record, no log and no error (repr leaves it out).
     """
 
     name: str
     version: str
     argv: tuple[str, ...]
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     files: tuple[ProgramFile, ...]
     health_path: str
     start_seconds_max: float = 30.0

@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn
 
 from attrs import Attribute, Factory, field, frozen
 
+from taskdock.adapters.agent.real import AgentConfig
 from taskdock.adapters.entry.cli.homes import find_home
 from taskdock.adapters.naming.chat import ChatNaming
 from taskdock.core.errors import InvalidCommand
@@ -92,6 +93,12 @@ def _by_name(_config: object, attribute: "Attribute[Mapping[str, object]]", valu
         _refuse(attribute.name, "settings by the name of their provider")
 
 
+def _by_agent(_config: object, attribute: "Attribute[Mapping[str, AgentConfig]]", value: object) -> None:
+    values = value.values() if isinstance(value, Mapping) else (None,)
+    if not all(isinstance(one, AgentConfig) for one in values):
+        _refuse(attribute.name, "an `AgentConfig` by the name of its agent")
+
+
 def _refuse(key: str, wanted: str) -> NoReturn:
     raise InvalidCommand(f"{key} is {wanted}.", field=key)
 
@@ -114,6 +121,7 @@ class Config:
     providers: tuple[str, ...] = field(default=("local",), converter=_listed, validator=_names)
     """The first is the default."""
     agents: tuple[str, ...] = field(default=("demo",), converter=_listed, validator=_names)
+    """The first is the default."""
     synchronous: Synchronous = field(default="FULL", validator=_durability)
     """FULL survives power loss; NORMAL may lose the last commits then, never in a kill, and is faster."""
     drain_seconds: float = field(default=5.0, validator=_seconds)
@@ -127,6 +135,8 @@ class Config:
     """Which model the namer `chat` asks."""
     provider: Mapping[str, object] = field(factory=dict, validator=_by_name)
     """By the name of a provider: one of its own class of settings. Who is not named gets its defaults."""
+    agent: Mapping[str, AgentConfig] = field(factory=dict, validator=_by_agent)
+    """By the name of an agent that is not the demo: how it is called, and which variables it is given."""
     lanes: Lanes = field(factory=Lanes)
     figures: Figures = field(factory=Figures)
     open_intents_max: int = field(default=OPEN_INTENTS_MAX, validator=_count)

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve, fields
 
+from taskdock.adapters.agent.real import KNOWN, AgentConfig
 from taskdock.adapters.naming.chat import ChatNaming
 from taskdock.app.config import Config
 from taskdock.app.mistakes import Keys, Mistake, check_keys, line_of, table_of
@@ -28,7 +29,8 @@ FILE_NAME = "taskdock.toml"
 def load_config(path: Path, **changes: Any) -> Config:
     """Read a TOML file; `changes` win over it. InvalidCommand names the file, the line, the key, and the one that was meant.
 
-    Keys are those of `Config`; `[provider.<id>]` holds what that provider asks for, `[lanes]` limits by lane, `[keep]`
+    Keys are those of `Config`; `[provider.<id>]` holds what that provider asks for, `[agent.<id>]` how that agent is run,
+    `[lanes]` limits by lane, `[keep]`
     periods, `[figures]` the times, `[figures.intents.<Intent>]` both `deadline_seconds` and `attempts_max`.
     """
     try:
@@ -54,7 +56,7 @@ def load_home(home: Path) -> Config:
 
 def _config(document: dict[str, Any], changes: Mapping[str, Any]) -> Config:
     check_keys((), document, {one.name for one in fields(Config)})
-    tables = {"lanes": _lanes, "figures": _figures, "keep": _keep, "chat_namer": _chat_namer}
+    tables = {"lanes": _lanes, "figures": _figures, "keep": _keep, "chat_namer": _chat_namer, "agent": _agent}
     values = {
         key: tables[key](table_of((key,), value)) if key in tables else value
         for key, value in document.items()
@@ -85,6 +87,15 @@ def _provider(tables: Mapping[str, Any], names: Collection[str]) -> dict[str, ob
             raise Mistake(keys, error.message) from error
         settings[name] = settings_of(spec.config, table_of(keys, table), keys)
     return settings
+
+
+def _agent(tables: Mapping[str, Any]) -> dict[str, AgentConfig]:
+    """The settings of each agent that has a table."""
+    check_keys(("agent",), tables, KNOWN)
+    return {
+        name: settings_of(AgentConfig, table_of(("agent", name), table), ("agent", name))
+        for name, table in tables.items()
+    }
 
 
 def _lanes(table: Mapping[str, Any]) -> Lanes:

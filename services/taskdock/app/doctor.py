@@ -7,12 +7,14 @@ Reads as: `taskdock doctor` -> examine -> Checks.
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 
+from taskdock.adapters.agent.catalogue import DEMO
 from taskdock.adapters.agent.fetch import VERSION, host_platform, npm_argv
+from taskdock.adapters.agent.real import specs_of
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
 from taskdock.adapters.clone.stack.jobs import GitStackJobs
@@ -38,7 +40,7 @@ async def examine(home: Path) -> Sequence[Check]:
         checks.append(store)
         if store.ok and all(one.ok or not one.essential for one in providers):
             checks.append(await _left_over(config))
-    checks += providers
+    checks += [*providers, *_real_agents(config)]
     return [*checks, await _stack_tool(config), _namer(config), await _scheduler(home, waiting)]
 
 
@@ -80,6 +82,26 @@ def _agent(config: Config) -> Check:
             name, ok=False, detail=error.reason, mend="install Node, or pip install 'taskdock[node]'"
         )
     return Check(name, ok=True, detail=f"is fetched with {npm} when the first agent starts")
+
+
+def _real_agents(config: Config) -> Iterator[Check]:
+    """Whether each agent but the demo can be run, and gets a variable of those that are named for it."""
+    for agent in dict.fromkeys(config.agents):
+        if agent == DEMO.id:
+            continue
+        try:
+            (spec,) = specs_of((agent,), config.agent)
+        except InvalidCommand as error:
+            yield Check(f"agent {agent}", ok=False, detail=error.message, mend="mend `agents` in the config")
+            continue
+        given = [name for name in spec.environment if os.environ.get(name)]
+        if spec.environment and not given:
+            detail = f"nothing is set here of {', '.join(spec.environment)}"
+            mend = f"export {spec.environment[0]}=... where the process that schedules is started"
+            yield Check(f"agent {agent}", ok=False, detail=detail, mend=mend, essential=False)
+            continue
+        detail = f"{' '.join(spec.argv)}, given {', '.join(given) or 'no variable'}"
+        yield Check(f"agent {agent}", ok=True, detail=detail, essential=False)
 
 
 def _config(home: Path, here: Path) -> Check:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 
+from taskdock.adapters.agent.real import specs_of
 from taskdock.adapters.agent.sandbox_agent import SandboxAgentGateway
 from taskdock.adapters.clock import SystemClock
 from taskdock.adapters.clone.git import GitClones
@@ -173,7 +174,7 @@ def _config(config: Config | Path | str | None) -> Config:
 @asynccontextmanager
 async def ports_of(config: Config, clock: Clock | None = None) -> AsyncIterator[Outside]:
     """The ports that a config stands for, closed on leaving; a backend may replace some and give them to `open_dock`."""
-    gateway = SandboxAgentGateway(config.cache)
+    gateway = SandboxAgentGateway(config.cache, agents=specs_of(config.agents, config.agent))
     heuristic = HeuristicNamer()
     chat = ChatNamer(config.chat_namer) if config.namer == "chat" and config.chat_namer else None
     async with AsyncExitStack() as stack:

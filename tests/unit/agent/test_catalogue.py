@@ -119,6 +119,63 @@ def test_launcher_finds_another_python(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (127, "there is no python3 in this sandbox\n")
 
 
+CLAUDE = AgentSpec("claude", "claude", ("claude-agent-acp",), environment=("CLAUDE_KEY", "PROXY"))
+CODEX = AgentSpec("codex", "codex", ("codex-acp",), environment=("CODEX_KEY", "PROXY"))
+
+
+def keyed(**changes: str) -> Catalogue:
+    """Three agents, two of which are given something, in an environment that holds most of it and more."""
+    environment = {"CLAUDE_KEY": "sk-one", "CODEX_KEY": "sk-two", "OTHER": "sk-three", **changes}
+    return Catalogue((DEMO, CLAUDE, CODEX), environment=environment)
+
+
+def test_agents_are_given_what_is_named_and_no_more() -> None:
+    """The server's environment holds the variables that some agent names, where they are set, and nothing else of ours."""
+    service = keyed(PATH="/elsewhere").service(PROGRAM)
+    assert service.env == {**Catalogue().service(PROGRAM).env, "CLAUDE_KEY": "sk-one", "CODEX_KEY": "sk-two"}
+
+
+def test_keys_are_in_nothing_but_the_environment() -> None:
+    """No argument, no file, no version and no repr holds a key; another key is no other version."""
+    service = keyed().service(PROGRAM)
+    written = repr((service, service.argv, [file.content for file in service.files], keyed()))
+    assert not [key for key in ("sk-one", "sk-two", "sk-three") if key in written]
+    assert keyed(CLAUDE_KEY="sk-new").service(PROGRAM).version == service.version
+    named = Catalogue((DEMO, CLAUDE, evolve(CODEX, environment=())), environment={})
+    assert named.service(PROGRAM).version != service.version
+
+
+def test_each_agent_is_left_its_own_variables(tmp_path: Path) -> None:
+    """The launcher takes away what only other agents are given."""
+    given = {
+        "CLAUDE_KEY": "1",
+        "CODEX_KEY": "2",
+        "PROXY": "3",
+        "PATH": "/usr/bin:/bin",
+        "TASKDOCK_BIN": str(tmp_path),
+    }
+    (tmp_path / "relay.py").write_text(
+        "import os; print(sorted({'CLAUDE_KEY', 'CODEX_KEY', 'PROXY'} & set(os.environ)))"
+    )
+    left = []
+    for name in ("mock-acp", "claude-acp", "codex-acp"):
+        (text,) = [file.content for file in keyed().service(PROGRAM).files if file.path.endswith(name)]
+        (tmp_path / name).write_bytes(text or b"")
+        done = subprocess.run(
+            ["/bin/sh", str(tmp_path / name)], env=given, capture_output=True, text=True, check=True
+        )
+        left.append(done.stdout.strip())
+    assert left == ["[]", "['CLAUDE_KEY', 'PROXY']", "['CODEX_KEY', 'PROXY']"]
+
+
+def test_what_the_server_looks_for_is_there() -> None:
+    """sandbox-agent runs the launcher of claude, codex and opencode only where it finds a program of that name."""
+    there = {file.path for file in keyed().service(PROGRAM).files}
+    folder = ".local/share/sandbox-agent/bin"
+    assert {f"{folder}/claude", f"{folder}/codex"} <= there
+    assert f"{folder}/mock" not in there
+
+
 SCRIPTS = (*RELAY_FILES, *DEMO.files)
 
 

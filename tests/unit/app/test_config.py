@@ -10,7 +10,7 @@ from taskdock.core.errors import InvalidCommand
 
 MISTAKES = {
     "unknown key": ("providers = ['local']\n\ndrain_second = 3\n", 3, "unknown key 'drain_second'; did you mean 'drain_seconds'"),
-    "unknown, nothing near": ("\nzebra = 1\n", 2, "unknown key 'zebra'; there is agents, "),
+    "unknown, nothing near": ("\nzebra = 1\n", 2, "unknown key 'zebra'; there is agent, agents, "),
     "unknown in a table": ("[keep]\nfeed_days = 1\nkey_hours = 2\n", 3, "'keep.key_hours'; did you mean 'keys_hours'"),
     "unknown intent": ("[figures.intents.CreateSandbx]\nattempts_max = 3\n", 1, "did you mean 'CreateSandbox'"),
     "unknown limit": ("[figures.intents]\nCloneRepo = { attempts = 3 }\n", 2, "did you mean 'attempts_max'"),

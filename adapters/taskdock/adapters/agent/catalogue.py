@@ -7,9 +7,10 @@ Reads as: sandbox_agent.py -> this -> ServiceSpec.
 
 import hashlib
 import json
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -21,14 +22,15 @@ from taskdock.ports.sandbox import ProgramFile, ServiceSpec
 
 SERVICE = "sandbox-agent"
 
-_BIN = ".taskdock/bin"
+BIN = ".taskdock/bin"
+"""Where our files are, below a sandbox's home."""
 _DATA = ".local/share"
 """Where agents keep their data too when nobody says otherwise: the server's environment is theirs."""
-_PROGRAM = f"{_BIN}/sandbox-agent"
+_PROGRAM = f"{BIN}/sandbox-agent"
 _DAY_MS = 24 * 60 * 60 * 1000
 _ENVIRONMENT = {
     "XDG_DATA_HOME": "{home}/" + _DATA,
-    "TASKDOCK_BIN": "{home}/" + _BIN,
+    "TASKDOCK_BIN": "{home}/" + BIN,
     # A request that outlives this is never answered at all; turns may take hours.
     "SANDBOX_AGENT_ACP_REQUEST_TIMEOUT_MS": str(_DAY_MS),
     # Agents are ours to bring: the server must not fetch one by itself.
@@ -43,7 +45,14 @@ _LAUNCHER = """\
 set -eu
 python={python}
 [ -x "$python" ] || python=$(command -v python3) || {{ echo "there is no python3 in this sandbox" >&2; exit 127; }}
-exec "$python" -S -E "$TASKDOCK_BIN/relay.py" {argv}
+{unset}exec "$python" -S -E "$TASKDOCK_BIN/relay.py" {argv}
+"""
+
+_PREINSTALLED = ("claude", "codex", "opencode")
+_STAND_IN = b"""\
+#!/bin/sh
+# sandbox-agent looks for this file before it runs the launcher, and never runs it.
+exit 1
 """
 
 
@@ -52,13 +61,14 @@ class AgentSpec:
     """One agent: our id, the id under which the server runs it, and its command line.
 
     In `argv`, `{python}` is the interpreter of the relay and `{bin}` the folder of our files in the sandbox. `files` are
-    put there beside ours.
+    put there beside ours. `environment` names the variables of this process that it is given.
     """
 
     id: str
     server_agent: str
     argv: tuple[str, ...]
     files: tuple[ProgramFile, ...] = ()
+    environment: tuple[str, ...] = ()
 
 
 def own_file(name: str) -> ProgramFile:
@@ -67,7 +77,7 @@ def own_file(name: str) -> ProgramFile:
     A module lies in folders of its dotted name beside the programs, so they import it there as they do here.
     """
     content = (resources.files("taskdock.adapters.agent") / name).read_bytes()
-    folder = f"{_BIN}/taskdock/adapters/agent" if name.startswith("inside/") else _BIN
+    folder = f"{BIN}/taskdock/adapters/agent" if name.startswith("inside/") else BIN
     return ProgramFile(f"{folder}/{name}", content=content)
 
 
@@ -84,10 +94,14 @@ AGENTS = (DEMO,)
 
 @frozen
 class Catalogue:
-    """The agents of one gateway. `python` is tried first in the sandbox, then `python3` on its PATH."""
+    """The agents of one gateway. `python` is tried first in the sandbox, then `python3` on its PATH.
+
+    `environment` is where the variables that agents are given are read, each time a server is described.
+    """
 
     agents: tuple[AgentSpec, ...] = AGENTS
     python: str = field(factory=lambda: str(Path(sys.executable).resolve()))
+    environment: Mapping[str, str] = field(factory=lambda: os.environ, repr=False)
 
     def __attrs_post_init__(self) -> None:
         for ids in ([agent.id for agent in self.agents], [agent.server_agent for agent in self.agents]):
@@ -103,7 +117,10 @@ class Catalogue:
         raise Permanent(f"There is no agent {agent_id!r}; there are: {known}")
 
     def service(self, program: Program) -> ServiceSpec:
-        """Describe the server for a sandbox. Its version changes with every file, so what runs there is always this."""
+        """Describe the server for a sandbox. Its version changes with every file, so what runs there is always this.
+
+        It does not change with a key: a server that runs keeps the one that it was started with.
+        """
         files = tuple(own for agent in self.agents for own in agent.files)
         known = (*RELAY_FILES, *files)
         return ServiceSpec(
@@ -113,24 +130,45 @@ class Catalogue:
                 *("{home}/" + _PROGRAM, "server", "--no-telemetry", "--token", "{token}"),
                 *("--host", "127.0.0.1", "--port", "{port}"),
             ),
-            env=_ENVIRONMENT,
+            env={**self._given(), **_ENVIRONMENT},
             files=(
                 ProgramFile(_PROGRAM, host_path=program.path, mode=0o755),
                 *known,
-                *(self._launcher(agent) for agent in self.agents),
+                *(own for agent in self.agents for own in self._launchers(agent)),
             ),
             health_path="/v1/health",
         )
 
-    def _launcher(self, agent: AgentSpec) -> ProgramFile:
-        text = _LAUNCHER.format(agent=agent.id, python=shlex.quote(self.python), argv=shlex.join(agent.argv))
-        path = f"{_DATA}/sandbox-agent/bin/agent_processes/{agent.server_agent}-acp"
-        return ProgramFile(path, content=text.encode(), mode=0o755)
+    def _given(self) -> dict[str, str]:
+        """What the environment holds of all that agents are given; the launcher of each leaves it only its own."""
+        names = {name for agent in self.agents for name in agent.environment}
+        return {name: self.environment[name] for name in sorted(names) if name in self.environment}
+
+    def _launchers(self, agent: AgentSpec) -> Iterator[ProgramFile]:
+        """What makes the server run the agent; of three it wants to see their program first."""
+        others = {name for one in self.agents for name in one.environment} - {*agent.environment}
+        text = _LAUNCHER.format(
+            agent=agent.id,
+            python=shlex.quote(self.python),
+            argv=shlex.join(agent.argv),
+            unset=f"unset {' '.join(sorted(others))}\n" if others else "",
+        )
+        folder = f"{_DATA}/sandbox-agent/bin"
+        path = f"{folder}/agent_processes/{agent.server_agent}-acp"
+        yield ProgramFile(path, content=text.encode(), mode=0o755)
+        if agent.server_agent in _PREINSTALLED:
+            yield ProgramFile(f"{folder}/{agent.server_agent}", content=_STAND_IN, mode=0o755)
 
     def _fingerprint(self, program: Program, files: Sequence[ProgramFile]) -> str:
         """Hash what runs, without the interpreter: it differs between hosts that share a remote sandbox."""
         digest = hashlib.sha256(program.sha256.encode())
-        digest.update(json.dumps([_ENVIRONMENT, [(a.server_agent, a.argv) for a in self.agents]]).encode())
+        known = [(one.server_agent, one.argv, one.environment) for one in self.agents]
+        digest.update(json.dumps([_ENVIRONMENT, known]).encode())
         for file in files:
-            digest.update(file.path.encode() + b"\0" + (file.content or b""))
+            digest.update(file.path.encode() + b"\0" + (file.content or _size(file.host_path)))
         return digest.hexdigest()[:12]
+
+
+def _size(program: Path | None) -> bytes:
+    """A program of the host is known by its size: to read all of it each time would take too long."""
+    return b"" if program is None or not program.exists() else str(program.stat().st_size).encode()
