@@ -54,6 +54,9 @@ SCRIPTS: dict[str, str] = {
     "1200003356,create_task:1:0:0:0,undo_job:0:0:0:3,stop_task:0:0:0:5,lie:0:0:2:3": (
         "a stop that came while its sandbox was coming up was not asked for once more, and waited for its deadline"
     ),
+    "1300001557,create_task:19:3:41:3,open_tab:52:11:49:0,answer_permission:56:12:26:2,send:50:34:54:4,"
+    "answer_permission:13:38:17:1,edit_message:45:45:51:2,request_job:7:43:46:2,fail_job:39:22:25:2,second:24:53:57:1,"
+    "echo:4:15:40:5": "a new branch that a job moved before anybody was told of it was never registered",
     "13,create_task:1:0:0:0,drain:0:0:0:0,create_task:1:0:0:1,come_late:0:0:0:1,archive_task:1:0:0:0,retry_task:0:0:0:3": (
         "planted: a create lands after the archive, since a release is believed before its window has passed"
     ),

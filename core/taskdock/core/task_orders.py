@@ -137,7 +137,8 @@ class TaskCursor(TaskAsks):
         head, kept = work.head or self.task.head, work.kept
         # Without a commit of its own there is nothing that its branch could have followed.
         moved = self.task.moved if work.head is None else not work.branch_moved
-        is_born = self.task.head is None and not moved and not self.task.on_branch
+        # Also where a job has moved it since: a crash may come between the branch and the word of it.
+        is_born = self.task.head is None and not self.task.on_branch
         if (head, kept) != (self.task.head, self.task.kept):
             self._draft.note(
                 HistoryKind.WORK_COLLECTED, head=head, branch=self.task.branch, moved=moved, uncommitted=kept

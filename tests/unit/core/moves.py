@@ -338,7 +338,8 @@ def stop(walk: TaskWalk) -> None:
 
 def resume(walk: TaskWalk) -> None:
     """The user resumes the task, or takes it out of the archive."""
-    ways: tuple[Input, ...] = (inputs.ResumeTask(), inputs.UnarchiveTask())
+    unarchive = (inputs.UnarchiveTask(), inputs.UnarchiveTask(repo_is_ready=False))
+    ways: tuple[Input, ...] = (inputs.ResumeTask(), *unarchive)
     walk.feed(walk.pick(ways))
 
 

@@ -48,17 +48,26 @@ def test_first_work_tells_the_repo() -> None:
     [
         (g.copying, WorkCollected(None, branch_moved=True)),
         (g.copying, WorkCollected(None, branch_moved=True, kept=2)),
-        (g.copying, WorkCollected("c1", branch_moved=False)),
         (g.idle_copying, WorkCollected("c9", branch_moved=True)),
     ],
-    ids=["no commit", "only files", "the branch is somebody else's", "not the first"],
+    ids=["no commit", "only files", "not the first"],
 )
 def test_nothing_is_born_without_a_new_branch(given: g.Given[TaskStory], work: WorkCollected) -> None:
-    """No commit, no branch of ours, or a branch that was told before."""
+    """No commit, or a branch that was told before."""
     story = given()
     if given is g.idle_copying and story.task.head is None:
         story.boundary.records[type(story.task), TASK] = evolve(story.task, head="c1")
     assert born(story.succeed(intents.CollectWork, work)) == []
+
+
+def test_branch_that_was_moved_before_it_was_told_is_born_all_the_same() -> None:
+    """A crash came between the branch and the word of it, and a job moved it in between: it still belongs into the stack."""
+    story = g.copying()
+    ask = story.task.ask
+    change = story.succeed(intents.CollectWork, WorkCollected("c1", branch_moved=False))
+    (said,) = born(change)
+    assert isinstance(said, BranchBorn)
+    assert (said.branch, said.head, said.ask > ask, story.task.moved) == ("do-it-1", "c1", True, True)
 
 
 def test_branch_that_was_there_is_not_born() -> None:

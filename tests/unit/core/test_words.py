@@ -19,7 +19,7 @@ WORDS: dict[type[Enum], str] = {
     MessageStatus: "queued sending delivered failed withdrawn",
     TurnStatus: "none running cancelling",
     PermissionStatus: "asked answered cancelled",
-    RepoStatus: "cloning ready error",
+    RepoStatus: "cloning ready error removed",
     TurnEnd: "completed failed cancelled interrupted",
     SandboxPhase: "absent pending running stopping stopped failed destroying unknown",
     FailureClass: "transient unreachable unknown permanent deadline",
