@@ -44,6 +44,8 @@ class Box:
     tree: Tree | None = None
     """The checkout; None before it is made."""
     service: Service | None = None
+    overlapped: bool = False
+    """Whether it began to run while two schedulers both worked: the other one may have stopped it before."""
 
     def halt(self, phase: Phase) -> None:
         """Nothing runs in it any more."""
@@ -127,7 +129,7 @@ class Boxes:
     def _land(self, spec: SandboxSpec) -> None:
         if spec.ref not in self.by_ref:
             self.making.pop(spec.ref, None)
-            self.by_ref[spec.ref] = Box(spec, self.nature.now())
+            self.by_ref[spec.ref] = Box(spec, self.nature.now(), overlapped=self.nature.overlaps)
             self.nature.tell(f"{spec.ref.name} is there")
             self.nature.on_change()
 
@@ -147,7 +149,7 @@ class Boxes:
         self.refuse_foreign(ref, owner)
         box = self.by_ref.get(ref)
         if box is not None and box.phase is Phase.STOPPED:
-            box.phase = Phase.RUNNING
+            box.phase, box.overlapped = Phase.RUNNING, self.nature.overlaps
         return self.seen(ref)
 
     def stop(self, ref: SandboxRef, owner: str, profile: Profile) -> Observation:

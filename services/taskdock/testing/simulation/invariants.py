@@ -91,7 +91,7 @@ class OneSandbox(Invariant):
                 self.broken(f"{task_id} has several sandboxes: {names}")
             if task.at in _GONE:
                 self.broken(f"{task_id} is {task.at} and has {names}")
-            if task.at == at.STOPPED and boxes[0].phase is Phase.RUNNING:
+            if task.at == at.STOPPED and boxes[0].phase is Phase.RUNNING and not boxes[0].overlapped:
                 self.broken(f"{task_id} is stopped, and {names} runs")
             if boxes[0].spec.generation != task.generation:
                 self.broken(f"{task_id} is at generation {task.generation}, and has {names}")
