@@ -5,6 +5,7 @@ from enum import Enum
 import pytest
 
 from taskdock.core.inputs import FailureClass, SandboxPhase, TurnEnd
+from taskdock.core.job_record import JobErrorKind, JobKind, JobStatus
 from taskdock.core.message import MessageStatus, TurnStatus
 from taskdock.core.permission import PermissionStatus
 from taskdock.core.repo import RepoStatus
@@ -20,6 +21,9 @@ WORDS: dict[type[Enum], str] = {
     TurnStatus: "none running cancelling",
     PermissionStatus: "asked answered cancelled",
     RepoStatus: "cloning ready error removed",
+    JobStatus: "queued running completed error cancelled",
+    JobKind: "sync_repo restack_repo restack_subtree rebase_branch reparent_branch register_existing_branch undo",
+    JobErrorKind: "conflict user_error auth unreachable unsupported config_error diverged timeout bug",
     TurnEnd: "completed failed cancelled interrupted",
     SandboxPhase: "absent pending running stopping stopped failed destroying unknown",
     FailureClass: "transient unreachable unknown permanent deadline",
