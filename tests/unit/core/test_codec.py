@@ -239,6 +239,36 @@ def test_what_is_no_document_is_refused(text: str) -> None:
         decode(Task, text)
 
 
+@pytest.mark.parametrize("text", ["{", None])
+def test_refusal_of_what_is_no_document_says_why(text: str | None) -> None:
+    """The record is named, and what the parser said is the cause; also where nothing was stored at all."""
+    with pytest.raises(SchemaMismatch, match="A stored Task cannot be read: it is no JSON") as refusal:
+        decode(Task, text)  # type: ignore[arg-type]
+    assert isinstance(refusal.value.__cause__, json.JSONDecodeError | TypeError)
+
+
+def test_refusal_of_a_wrong_value_says_why() -> None:
+    """The record is named, with the error that stands behind it."""
+    with pytest.raises(SchemaMismatch, match="A stored Task cannot be read: ") as refusal:
+        decode(Task, changed(TASK_TEXT, branch=5))
+    cause = refusal.value.__cause__
+    assert cause is not None
+    assert repr(cause) in str(refusal.value)
+
+
+def test_body_of_an_earlier_version_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads an earlier version is told that it has the body of an intent before it."""
+    told = []
+
+    def from_first(kind: str, document: dict[str, object]) -> dict[str, object]:
+        told.append(kind)
+        return document
+
+    monkeypatch.setattr(codec, "UPCASTERS", {1: from_first})
+    assert decode_body(changed(encode_body(Wake("settle")), v=1)) == Wake("settle")
+    assert told == ["Body"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,6 +1,7 @@
 """Records: what a step leaves on a task and a tab, to the last field, and that it leaves the other fields alone."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -18,6 +19,7 @@ from unit.core.story import (
     MESSAGE,
     PERMANENT,
     REPO,
+    START,
     TAB,
     TAB_2,
     TASK,
@@ -33,6 +35,24 @@ HOLD = BranchHold(REPO, "do-it-1", TASK)
 def begun(name: str, now: datetime) -> Step:
     """A step that was entered just now."""
     return Step(name, attempt=1, started_at=now)
+
+
+@pytest.mark.parametrize(
+    ("trace", "is_outside"),
+    [
+        ({}, False),
+        ({"create_began": START}, True),
+        ({"mark": "made then"}, True),
+        ({"destroy_ordered": True}, True),
+        ({"generation": 2}, True),
+    ],
+    ids=["new", "create began", "sandbox seen", "destroy ordered", "another generation"],
+)
+def test_each_trace_of_a_sandbox_says_that_something_outside_knows_the_branch(
+    trace: dict[str, Any], is_outside: bool
+) -> None:
+    """A create that began, a sandbox that was seen, its end, or one before it: each alone is enough."""
+    assert evolve(g.queued().task, **trace).is_outside is is_outside
 
 
 # Created
