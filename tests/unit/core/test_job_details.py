@@ -141,6 +141,24 @@ def test_first_step_of_a_run_is_to_take_the_clone() -> None:
     assert (job.step.name, job.step.attempt) == ("lock", 1)
 
 
+def test_attempts_before_the_first_call_count() -> None:
+    """A run that failed before it began anything was an attempt: the next one says so from its beginning on."""
+    story = j.job_has_its_turn()
+    story.fail(RunRepoJob, TRANSIENT)
+    begun(story)
+    step = the_job(story).step
+    assert step is not None
+    assert (step.name, step.attempt) == ("lock", 2)
+
+
+def test_job_of_a_removed_repo_is_refused_with_the_repo() -> None:
+    """The refusal names the repo and its status."""
+    story = g.removed()
+    with pytest.raises(Conflict) as refusal:
+        story.do(j.SYNC)
+    assert (refusal.value.status, refusal.value.record_id) == ("removed", story.repo.id)
+
+
 @pytest.mark.parametrize(
     ("end", "told"),
     [
