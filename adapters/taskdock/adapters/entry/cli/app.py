@@ -20,7 +20,7 @@ from taskdock.core.errors import StoreError, TaskdockError
 
 NOUNS = {
     "demo": "Make a repo, drive one task to its commit, and show every step.",
-    "repo": "Repos: add, list, show, retry, branches, sync, restack, restack-subtree, rebase, reparent, register.",
+    "repo": "Repos: add, list, show, retry, remove, branches, sync, restack, restack-subtree, rebase, reparent, register.",
     "task": "Tasks: create, list, show, watch, send, stop, resume, archive, unarchive, retry, kill, rename, set-branch, allow, reject.",
     "tab": "Tabs of a task: open, list, close, retry, rename, model, read, draft, resume-queue, cancel-turn.",
     "message": "Messages: list, edit, withdraw.",
