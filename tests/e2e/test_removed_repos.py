@@ -1,5 +1,7 @@
 """Removed repos: let go of only when nobody needs them, through kills and races, with no work lost, and back when added again."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -112,29 +114,32 @@ async def test_work_outlives_the_removal_of_its_repo(place: Installation, remote
         assert (repo.failure, clone.exists()) == (None, False)
 
 
+async def refused_of(number: int, asked: dict[str, Callable[[], Awaitable[object]]]) -> list[str]:
+    """Ask for all at once, for the first one first in every other race; which of them were refused."""
+    refused: list[str] = []
+
+    async def ask(name: str) -> None:
+        try:
+            await asked[name]()
+        except CommandRejected:
+            refused.append(name)
+
+    async with anyio.create_task_group() as group:
+        for name in asked if number % 2 else reversed(asked):
+            group.start_soon(ask, name)
+    return refused
+
+
 async def test_create_and_removal_at_once(config: Config) -> None:
     """Of a create and a removal at once one is refused, whoever is first; the store is never left with a task on a tombstone."""
     async with app.open(config, schedule=False) as dock:
         for number in range(RACES):
             remote = f"https://git.example.org/acme/race-{number}"
             repo_id = (await dock.add_repo(remote)).repo_id
-            refused: list[str] = []
-
-            async def create(repo_id: str = repo_id, refused: list[str] = refused) -> None:
-                try:
-                    await dock.create_task(repo=repo_id, prompt="Add a note")
-                except CommandRejected:
-                    refused.append("create")
-
-            async def remove(repo_id: str = repo_id, refused: list[str] = refused) -> None:
-                try:
-                    await dock.remove_repo(repo_id)
-                except CommandRejected:
-                    refused.append("remove")
-
-            async with anyio.create_task_group() as group:
-                for ask in (create, remove) if number % 2 else (remove, create):
-                    group.start_soon(ask)
+            create = partial(dock.create_task, repo=repo_id, prompt="Add a note")
+            refused = await refused_of(
+                number, {"create": create, "remove": partial(dock.remove_repo, repo_id)}
+            )
             assert len(refused) == 1
             live = [task for task in await dock.tasks() if task.repo_id == repo_id]
             is_removed = (await dock.repo(repo_id)).status is RepoStatus.REMOVED
@@ -148,24 +153,9 @@ async def test_unarchive_and_removal_at_once(config: Config) -> None:
             remote = f"https://git.example.org/acme/race-{number}"
             task = await dock.create_task(repo=remote, prompt="Add a note")
             await dock.archive_task(task.task_id)
-            repo_id = task.repo_id or ""
-            refused: list[str] = []
-
-            async def unarchive(task_id: str = task.task_id, refused: list[str] = refused) -> None:
-                try:
-                    await dock.unarchive_task(task_id)
-                except CommandRejected:
-                    refused.append("unarchive")
-
-            async def remove(repo_id: str = repo_id, refused: list[str] = refused) -> None:
-                try:
-                    await dock.remove_repo(repo_id)
-                except CommandRejected:
-                    refused.append("remove")
-
-            async with anyio.create_task_group() as group:
-                for ask in (unarchive, remove) if number % 2 else (remove, unarchive):
-                    group.start_soon(ask)
+            unarchive = partial(dock.unarchive_task, task.task_id)
+            remove = partial(dock.remove_repo, task.repo_id or "")
+            refused = await refused_of(number, {"unarchive": unarchive, "remove": remove})
             assert len(refused) == 1
 
 

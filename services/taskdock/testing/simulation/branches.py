@@ -53,10 +53,8 @@ class MovedIsShown(Invariant):
 
     def _at_work(self) -> Iterator[tuple[Task, Kept, str]]:
         for task in self.all(Task):
-            kept, heads = (
-                self.outside.clones.kept.get(task.id),
-                self.outside.clones.branches.get(task.repo_id, {}),
-            )
+            kept = self.outside.clones.kept.get(task.id)
+            heads = self.outside.clones.branches.get(task.repo_id, {})
             is_sure = task.generation == 1 and task.head is not None and task.at in (RUNNING, STOPPED)
             if kept is not None and is_sure and task.branch in heads:
                 yield task, kept, heads[task.branch]

@@ -135,8 +135,11 @@ class OneSession(Invariant):
         }
         for tab in self.all(Tab):
             agent = running.get(tab.id)
-            is_left = agent is not None and not agent.overlapped and not self._ends_with_its_sandbox(tab)
-            if tab.at == CLOSED and is_left and agent is not None:
+            if (
+                tab.at == CLOSED
+                and agent is not None
+                and not (agent.overlapped or self._ends_with_its_sandbox(tab))
+            ):
                 self.broken(f"{tab.id} is closed and has the session {agent.session_id}")
             if tab.at == "ready" and (agent is None or agent.session_id != tab.session_id):
                 self.broken(f"{tab.id} is ready and its session {tab.session_id} is not there")
