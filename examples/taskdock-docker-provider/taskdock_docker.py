@@ -41,7 +41,7 @@ import anyio
 import httpx
 from anyio import CapacityLimiter, to_thread
 from attrs import field, frozen
-from attrs.validators import ge, gt, optional
+from attrs.validators import ge, gt, le, optional
 
 from taskdock.core.errors import (
     AuthFailed,
@@ -69,6 +69,7 @@ from taskdock.ports.sandbox import (
 )
 
 LABEL = "taskdock."
+PORTS_LABEL = "taskdock-ports"
 CREATE_WINDOW_SECONDS = 15.0
 ENGINE_SECONDS = 60.0
 TAKEN_SECONDS = 10.0
@@ -98,6 +99,11 @@ _PHASES = {
     "dead": Phase.DESTROYING,
 }
 _NEVER_STARTED = ("created", "configured")
+_PORT_TAKEN = re.compile("address already in use|port is already allocated")  # podman's words, and Docker's
+
+
+class PortTaken(Transient):
+    """Somebody else listens on the host where a port of the box is published."""
 
 
 @frozen
@@ -114,7 +120,11 @@ class DockerConfig:
     cpus: float | None = field(default=None, validator=optional(gt(0)))
     processes_max: int = field(default=1024, validator=ge(16))
     services_max: int = field(default=4, validator=ge(1))
-    """How many services may run in one box: so many ports it publishes."""
+    """How many services may run in one box: so many ports it publishes, and one more."""
+    port_min: int = field(default=10_000, validator=ge(1))
+    port_max: int = field(default=32_767, validator=le(65_535))
+    """Where boxes publish, on 127.0.0.1. Below the ports that a host gives to connections that go out (Linux: 32768
+    and more): one of those could take the port of a box while that is stopped."""
 
 
 @frozen
@@ -182,6 +192,20 @@ class DockerSandboxes:
     async def ensure(self, spec: SandboxSpec) -> Observation:
         """Make and start the container, or adopt the one that has these labels."""
         until = anyio.current_time() + TAKEN_SECONDS
+        while (box := await self._made(spec, until)) is not None and box.word in _NEVER_STARTED:
+            try:
+                await self._launch(spec.ref, box)
+                break
+            except PortTaken:
+                if anyio.current_time() > until:
+                    raise
+                # It never ran, so nothing is in it: the next one gets other ports. Without force, one that runs by now stays.
+                query, gone_or_runs = {"v": "1"}, {204, 404, 409, 500}
+                await self._call("DELETE", f"/containers/{box.id}", gone_or_runs, makes=True, params=query)
+        return await self.observe(spec.ref)
+
+    async def _made(self, spec: SandboxSpec, until: float) -> _Box | None:
+        """The container, made if there is none; None if it went at once."""
         while (box := await self._look(spec.ref)) is None:
             taken = await self._create(spec)
             if taken is None:
@@ -192,9 +216,7 @@ class DockerSandboxes:
             await anyio.sleep(0.1)  # what has the name is just going, or is about to show itself
         if box is not None and box.labels != spec.labels:
             raise Foreign(f"The container {spec.ref.name} belongs to somebody else: {dict(box.labels)}.")
-        if box is not None and box.word in _NEVER_STARTED:
-            await self._launch(spec.ref, box)
-        return await self.observe(spec.ref)
+        return box
 
     async def start(self, ref: SandboxRef, owner: str) -> Observation:
         """Start the container."""
@@ -260,7 +282,11 @@ class DockerSandboxes:
     async def _create(self, spec: SandboxSpec) -> httpx.Response | None:
         """Make the container; None, or the refusal, which may mean that the name is taken."""
         config = self._config
-        ports = [f"{PORT + number}/tcp" for number in range(config.services_max + 1)]
+        published = await self._free_ports()
+        bindings = {
+            f"{PORT + number}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
+            for number, port in enumerate(published)
+        }
         asked = {
             "Image": config.image,
             "Entrypoint": [config.python],  # whatever the image has
@@ -269,8 +295,11 @@ class DockerSandboxes:
             "User": "0:0",  # until the keeper has made its folders; it keeps no right then
             "WorkingDir": "/",
             "StopSignal": "SIGKILL",
-            "Labels": {f"{LABEL}{key}": value for key, value in spec.labels.items()},
-            "ExposedPorts": {port: {} for port in ports},
+            "Labels": {
+                PORTS_LABEL: f"{published[0]}-{published[-1]}",
+                **{f"{LABEL}{key}": value for key, value in spec.labels.items()},
+            },
+            "ExposedPorts": {port: {} for port in bindings},
             "HostConfig": {
                 "Init": True,
                 "NetworkMode": config.network,
@@ -280,7 +309,7 @@ class DockerSandboxes:
                 "PidsLimit": config.processes_max,
                 "Memory": (config.memory_mib or 0) << 20,
                 "NanoCpus": int((config.cpus or 0) * 1e9),
-                "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}] for port in ports},
+                "PortBindings": bindings,
             },
         }
         # "Taken" is 409 at Docker and 500 at podman: whoever looks again knows.
@@ -289,6 +318,25 @@ class DockerSandboxes:
             "POST", "/containers/create", {201, 409, 500}, makes=True, params=query, json=asked
         )
         return None if reply.status_code == 201 else reply
+
+    async def _free_ports(self) -> range:
+        """Ports of the host for a new box, none of them a box's, be that stopped. Who else has one shows at the start."""
+        config, query = self._config, {"all": "1", "filters": json.dumps({"label": [PORTS_LABEL]})}
+        taken: set[int] = set()
+        for found in (await self._call("GET", "/containers/json", {200}, params=query)).json():
+            first, _, last = found["Labels"][PORTS_LABEL].partition("-")
+            taken.update(range(int(first), int(last) + 1))
+        size = config.services_max + 1
+        blocks = (
+            range(first, first + size) for first in range(config.port_min, config.port_max + 2 - size, size)
+        )
+        free = [block for block in blocks if taken.isdisjoint(block)]
+        if not free:
+            raise QuotaExceeded(
+                f"Every port from {config.port_min} to {config.port_max} is some box's: destroy boxes, or widen"
+                " port_min and port_max."
+            )
+        return secrets.choice(free)
 
     async def _launch(self, ref: SandboxRef, box: _Box) -> None:
         """Start the container, and wait until its keeper answers."""
@@ -479,6 +527,8 @@ def _refused(reply: httpx.Response, makes: bool) -> PortError:  # noqa: FBT001
         reason = f"The engine refused: {reply.json()['message']}"
     except (ValueError, KeyError, TypeError):
         reason = f"The engine refused with the status {reply.status_code}."
+    if _PORT_TAKEN.search(reason):
+        return PortTaken(reason)
     unknown = OutcomeUnknown if makes else Transient
     kind = _STATUSES.get(reply.status_code, unknown if reply.is_server_error else Permanent)
     later = reply.headers.get("Retry-After", "")

@@ -4,7 +4,10 @@ It runs on a real podman; where there is none, and outside CI, these tests are s
 """
 
 import json
+import socket
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -13,8 +16,10 @@ from clean_install import install, make_environment, run
 from container_engine import EXAMPLE, Engine
 from example_task import carried
 from git_repos import make_remote, work_copy
+from taskdock.core.errors import QuotaExceeded
+from taskdock.ports.sandbox import Phase, SandboxRef, SandboxSpec
 
-SOURCE_LINES_MAX, TEST_LINES_MAX = 900, 40
+SOURCE_LINES_MAX, TEST_LINES_MAX = 950, 40
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,36 @@ def test_its_own_test_passes(programs: Path, engine: Engine, tmp_path: Path) -> 
     variables = {"DOCKER_SOCKET": str(engine.socket), "DOCKER_IMAGE": engine.image}
     said = run(programs / "python", "-m", "pytest", *options, cwd=tmp_path, **variables)
     assert " passed" in said and "skipped" not in said
+
+
+@pytest.mark.anyio
+async def test_a_port_that_somebody_took_stops_no_box(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A box that cannot start for its ports is made afresh with others; those of a stopped box stay its own."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    from taskdock_docker import DockerConfig, DockerSandboxes  # noqa: PLC0415 - it is not installed beside the tests
+
+    one, other = (SandboxSpec(SandboxRef("docker", f"td-{uuid4().hex}"), "me", "task", 1) for _ in range(2))
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        first = theirs.getsockname()[1]
+        two_boxes, its_own = (
+            DockerSandboxes(
+                DockerConfig(engine.image, engine.socket, services_max=1, port_min=port, port_max=first + 3),
+                lambda: datetime.now(UTC),
+            )
+            for port in (first, first + 2)
+        )
+        try:
+            assert (await two_boxes.ensure(one)).phase is Phase.RUNNING
+            await two_boxes.stop(one.ref, "me")
+            with pytest.raises(QuotaExceeded, match="widen"):
+                await its_own.ensure(other)
+            assert (await two_boxes.start(one.ref, "me")).phase is Phase.RUNNING
+        finally:
+            await two_boxes.destroy(one.ref, "me")
+            await two_boxes.aclose()
+            await its_own.aclose()
 
 
 def test_it_is_a_distribution_of_one_file() -> None:
