@@ -64,5 +64,15 @@ SCRIPTS: dict[str, str] = {
     "send:0:0:1:0,send:0:0:0:0,echo:0:0:0:5": (
         "planted: a turn that did not complete does not hold the queue, and the next message is sent"
     ),
+    "1500002321,create_task:7:17:5:2,answer_permission:33:16:54:0,create_task:59:32:40:2,request_job:5:48:31:5,"
+    "drain:2:56:19:4,answer_permission:59:22:38:1,retry_tab:28:42:2:1,kill:16:16:34:5,stop_task:22:60:4:3,"
+    "come_late:19:36:3:2,kill:41:1:28:4,fail_job:38:39:8:4,create_task:47:42:43:3,create_task:58:29:20:0,"
+    "set_branch:63:1:26:2,request_job:21:26:25:2,fail_job:47:14:15:1,create_task:40:55:39:5": (
+        "of the kit: a job that neither ended nor could be settled had moved a branch, which nobody can know then"
+    ),
+    "1500002349,create_task:60:25:31:2,retry_tab:10:13:26:4,lose:3:33:5:4,second:40:63:63:3,retry_tab:56:31:20:4,"
+    "fail:0:52:9:4,fail:31:11:58:4,create_task:50:9:12:4,fail:25:31:57:5": (
+        "of the kit: two who scheduled at once each gave a tab a session, and the other one's stayed"
+    ),
 }
 """Each with what was wrong, or would be with the bug that was planted when it was found."""

@@ -38,7 +38,8 @@ class MovedIsShown(Invariant):
     """A task whose branch a job took away from its work says so, and one whose branch is at its work does not.
 
     Of a task without a commit, and of one that was archived in between, this is sure only with its next collection: nobody
-    tells where its checkout began, nor what became of its branch while it had none.
+    tells where its checkout began, nor what became of its branch while it had none. Nor does anybody know what a job moved
+    that could neither be brought to an end nor be settled, which its failure says.
     """
 
     number = 9
@@ -52,9 +53,16 @@ class MovedIsShown(Invariant):
                 self.broken(f"the branch {task.branch} of {task.id} {where}, and moved is {task.moved}")
 
     def _at_work(self) -> Iterator[tuple[Task, Kept, str]]:
+        untold = {
+            (job.repo_id, branch)
+            for job in self.all(Job)
+            if job.settles and job.result is None
+            for branch in self.outside.moves.truth.get(job.id, ())
+        }
         for task in self.all(Task):
             kept = self.outside.clones.kept.get(task.id)
             heads = self.outside.clones.branches.get(task.repo_id, {})
             is_sure = task.generation == 1 and task.head is not None and task.at in (RUNNING, STOPPED)
-            if kept is not None and is_sure and task.branch in heads:
+            is_told = (task.repo_id, task.branch) not in untold
+            if kept is not None and is_sure and is_told and task.branch in heads:
                 yield task, kept, heads[task.branch]

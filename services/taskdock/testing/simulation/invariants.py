@@ -118,9 +118,11 @@ class OneSession(Invariant):
             self._count(boundaries)
 
     def _count(self, boundaries: Iterable[str]) -> None:
+        """Of those that were begun while two schedulers both worked, one may be left that the other knows nothing of."""
         for task_id in boundaries:
             for box in self.outside.boxes.of_task(task_id):
-                sessions = Counter(agent.conversation.tab_id for agent in box.agents)
+                alone = (agent for agent in box.agents if not agent.overlapped)
+                sessions = Counter(agent.conversation.tab_id for agent in alone)
                 for tab_id, count in sessions.items():
                     if count > 1:
                         self.broken(f"{tab_id} has {count} sessions in {box.spec.ref.name}")
