@@ -49,14 +49,14 @@ ROWS = (
     Row("repo_failed", QUEUED, ERROR, then="take_repo_failure"),
     Row("cancel", QUEUED, CANCELLED),
     Row("cancel", RUNNING, "=", then="ask_to_end"),
-    Row("job_ended", RUNNING, CANCELLED, when="was_cancelled", then="take_end"),
+    Row("job_ended", RUNNING, CANCELLED, when="cancel_was_asked", then="take_end"),
     Row("job_ended", RUNNING, ERROR, when="did_fail", then="take_end"),
     Row("job_ended", RUNNING, ERROR, when="had_failed", then="take_end"),
     Row("job_ended", RUNNING, COMPLETED, then="take_end"),
     Row("failed", RUNNING, "=", when="may_try_again", then="note_failed_attempt"),
     Row("failed", RUNNING, "=", when="must_be_settled", then="settle_after_failure"),
     Row("failed", RUNNING, CANCELLED, when="cancel_was_asked", then="take_failure"),
-    Row("failed", RUNNING, ERROR, then="take_failure"),
+    Row("failed", RUNNING, ERROR),
 )
 
 
@@ -151,13 +151,8 @@ class JobCursor:
     # Guards
 
     @guard
-    def was_cancelled(self) -> bool:
-        """It was asked to end, and did before all was done."""
-        return self.job.cancel_asked and self.job.settles
-
-    @guard
     def cancel_was_asked(self) -> bool:
-        """Somebody asked it to end."""
+        """Somebody asked it to end before all was done."""
         return self.job.cancel_asked
 
     @guard
@@ -167,8 +162,8 @@ class JobCursor:
 
     @guard
     def had_failed(self) -> bool:
-        """It was settled because no attempt came to an end, and nobody cancelled it."""
-        return self.job.settles and not self.job.cancel_asked
+        """It was settled, since no attempt came to an end."""
+        return self.job.settles
 
     @guard
     def may_try_again(self) -> bool:
@@ -213,7 +208,7 @@ class JobCursor:
 
     @order
     def take_failure(self) -> None:
-        """Nobody could run it to an end, and nobody could settle it: what it changed is not known."""
+        """It could not begin, or nobody could settle what was cancelled: then what it changed is not known."""
         assert self._failed is not None
         self._put(failure=self.job.failure or _failure_of(self._failed))
 
@@ -250,9 +245,9 @@ class JobCursor:
 
     @order
     def run(self) -> None:
-        """Order the next run, unless one is open."""
+        """Order the next run, unless one is open; it is its own then, since no other job has the turn."""
         job, draft = self.job, self._draft
-        if any(isinstance(one.body, RunRepoJob) and one.body.job_id == job.id for one in draft.open.values()):
+        if draft.intents(RunRepoJob):
             return
         body = RunRepoJob(
             repo_id=job.repo_id,
@@ -266,7 +261,7 @@ class JobCursor:
             settles=job.settles,
         )
         # A run that settles is a new kind of work: it has its own attempts and its own time.
-        after = self._intent if self._failed is not None and self._is_same(body) else None
+        after = self._intent if self._is_same(body) else None
         not_before = draft.next_attempt_at(after, self._failed)
         draft.order(body, Place(LANE, LANE), not_before=not_before, after=after)
 
@@ -274,7 +269,7 @@ class JobCursor:
         return self._intent is not None and self._intent.body == body
 
     def _take_back(self) -> None:
-        for intent in list(self._draft.open.values()):
+        for intent in self._draft.intents(RunRepoJob):
             if isinstance(intent.body, RunRepoJob) and intent.body.job_id == self._id:
                 self._draft.cancel(intent)
 

@@ -59,18 +59,18 @@ def _add(draft: Draft, command: inputs.AddRepo) -> str | None:
         return None if fire(MACHINE, cursor, trigger) is Fired.MOVED else "the repo is registered already"
     draft.workspace = command.workspace
     draft.put(Repo(command.repo_id, command.workspace, command.name, command.remote, draft.now, draft.now))
-    _fire(draft, "add", command)
+    _fire(draft, "add")
     return None
 
 
-def _retry(draft: Draft, command: inputs.RetryRepo) -> str | None:
+def _retry(draft: Draft, _: inputs.RetryRepo) -> str | None:
     repo = draft.get(Repo, draft.slice.boundary)
-    if fire(MACHINE, RepoCursor(draft, repo.id, input_=command), "retry") is not Fired.MOVED:
+    if fire(MACHINE, RepoCursor(draft, repo.id), "retry") is not Fired.MOVED:
         raise _conflict(draft, f"A repo that is {repo.status.value} cannot be asked to retry.")
     return None
 
 
-def _remove(draft: Draft, command: inputs.RemoveRepo) -> str | None:
+def _remove(draft: Draft, _: inputs.RemoveRepo) -> str | None:
     """Let go of it, unless jobs need it; that no live task does is for the store to see, in the very commit."""
     if jobs_open := [job.id for job in draft.all(Job)]:
         raise _conflict(
@@ -78,7 +78,7 @@ def _remove(draft: Draft, command: inputs.RemoveRepo) -> str | None:
             f"The repo {draft.slice.boundary!r} has jobs that are not over: {', '.join(jobs_open)}. Cancel them, or wait "
             "for their end, then remove it.",
         )
-    cursor = RepoCursor(draft, draft.slice.boundary, input_=command)
+    cursor = RepoCursor(draft, draft.slice.boundary)
     return None if fire(MACHINE, cursor, "remove") is Fired.MOVED else "the repo is removed already"
 
 
@@ -134,7 +134,11 @@ def _progressed(draft: Draft, fact: inputs.Progressed) -> str | None:
 
 
 def _fire(
-    draft: Draft, trigger: str, input_: object, intent: Intent | None = None, failed: Failed | None = None
+    draft: Draft,
+    trigger: str,
+    input_: object = None,
+    intent: Intent | None = None,
+    failed: Failed | None = None,
 ) -> None:
     cursor = RepoCursor(draft, draft.slice.boundary, input_=input_, intent=intent, failed=failed)
     if fire(MACHINE, cursor, trigger) is not Fired.MOVED:

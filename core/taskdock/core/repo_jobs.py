@@ -118,7 +118,6 @@ def stepped(draft: Draft, fact: inputs.JobStepped) -> str | None:
     job = draft.get(Job, intent.body.job_id)
     if job.step is None:
         return "the run has not said that it begins"
-    draft.mark_started(intent)
     progress = f"{fact.done} of {fact.of}" if fact.of else None
     step = evolve(job.step, name=fact.step, retry_at=None, progress=progress, last_progress_at=draft.now)
     draft.put(evolve(job, step=step, updated_at=draft.now))
@@ -147,7 +146,7 @@ def ended(draft: Draft, intent: Intent, trigger: str, value: object, failed: Fai
     )
     if isinstance(value, JobEnded):
         _take_branches(draft, value)
-        _remember_undo(draft, draft.get(Job, intent.body.job_id))
+        _remember_undo(draft, draft.get(Job, intent.body.job_id), value)
 
 
 def _take_branches(draft: Draft, end: JobEnded) -> None:
@@ -159,11 +158,11 @@ def _take_branches(draft: Draft, end: JobEnded) -> None:
         draft.put(evolve(repo, head=end.trunk_head, updated_at=draft.now))
 
 
-def _remember_undo(draft: Draft, job: Job) -> None:
+def _remember_undo(draft: Draft, job: Job, end: JobEnded) -> None:
     """Which jobs can be undone: those that changed something, until an undo is through; an undo can be undone, too."""
     repo = draft.get(Repo, draft.slice.boundary)
     undoable = [one for one in repo.undoable if not (job.at == COMPLETED and one == job.undo_of)]
-    if job.result is not None and job.result.changed and job.id not in undoable:
+    if end.result.changed:
         undoable.append(job.id)
     if tuple(undoable) != repo.undoable:
         draft.put(evolve(repo, undoable=tuple(undoable[-UNDOABLE_MAX:]), updated_at=draft.now))

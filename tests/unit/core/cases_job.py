@@ -18,7 +18,7 @@ CASES = (
          "error", "", "repo.failed job.failed"),
     Case("cancel: queued -> cancelled", j.job_waits_for_clone, CancelJob(JOB), "cancelled", "", "job.cancelled"),
     Case("cancel: running -> =", j.job_runs, CancelJob(JOB), "running", "RunRepoJob"),
-    Case("job_ended[was_cancelled]: running -> cancelled", j.job_is_settled_after_cancel, done(RunRepoJob, j.JOB_ENDED),
+    Case("job_ended[cancel_was_asked]: running -> cancelled", j.job_is_settled_after_cancel, done(RunRepoJob, j.JOB_ENDED),
          "cancelled", "", "job.cancelled"),
     Case("job_ended[did_fail]: running -> error", j.job_runs, done(RunRepoJob, j.JOB_FAILED), "error", "", "job.failed"),
     Case("job_ended[had_failed]: running -> error", j.job_is_settled_after_failure, done(RunRepoJob, j.JOB_ENDED),

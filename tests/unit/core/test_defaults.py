@@ -8,6 +8,7 @@ import pytest
 from taskdock.core import commands, inputs, intents
 from taskdock.core.change import Change, Slice
 from taskdock.core.history import HistoryEvent
+from taskdock.core.job import Job
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.step import Failure, Step
@@ -32,6 +33,9 @@ MEANT: dict[type, dict[str, Any]] = {
     Permission: {"at": "new"},
     Message: {"at": "new", "tries": 0},
     Repo: {"at": "new", "waiting": (), "answered": (), "jobs_asked": 0, "undoable": ()},
+    Job: {
+        "at": "new", "push": False, "if_stacked": False, "waiting": (), "cancel_asked": False, "settles": False,
+    },
     Step: {},
     Failure: {},
     HistoryEvent: {"data": {}},

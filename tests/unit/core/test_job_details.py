@@ -55,6 +55,17 @@ def test_each_queued_job_is_counted_in_its_repo() -> None:
     assert story.repo.updated_at > before
 
 
+def test_an_attempt_that_failed_before_the_job_began_counts() -> None:
+    """The attempt that begins it is the second one, and is shown as that."""
+    story = j.job_has_its_turn()
+    story.fail(RunRepoJob, TRANSIENT)
+    story.pass_time(600)
+    story.start(RunRepoJob)
+    job = story.boundary.get(Job, JOB)
+    assert job.step is not None
+    assert (job.at, job.step.attempt) == ("running", 2)
+
+
 def test_refused_undo_names_the_job_and_the_repo() -> None:
     """A program learns from the refusal which record it is about, and how the repo is."""
     story = j.job_runs()

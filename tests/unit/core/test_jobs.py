@@ -45,8 +45,11 @@ def test_a_run_that_was_started_before_a_crash_is_started_again() -> None:
     after = again(story)
     assert story.do(inputs.Started(after.id, after.issue)).ignored is None
     assert story.do(inputs.JobStepped(after.id, after.issue, "lock")).ignored is None
-    assert story.do(inputs.Started(before.id, before.issue)).ignored is not None
-    assert story.do(inputs.JobStepped(before.id, before.issue, "snapshot")).ignored is not None
+    for late in (
+        inputs.Started(before.id, before.issue),
+        inputs.JobStepped(before.id, before.issue, "snapshot"),
+    ):
+        assert story.do(late).ignored == f"issue {before.issue} is over, {after.issue} is running"
 
 
 def test_a_step_of_a_run_that_has_not_begun_is_refused() -> None:

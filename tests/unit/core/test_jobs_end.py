@@ -70,6 +70,24 @@ def test_a_job_that_nobody_can_settle_keeps_its_first_reason() -> None:
     assert job.failure.kind is JobErrorKind.TIMEOUT
 
 
+def test_a_cancelled_job_that_nobody_can_settle_says_why() -> None:
+    """It ends as cancelled, and with the reason for which nobody can tell what it changed."""
+    story = j.job_is_settled_after_cancel()
+    story.fail(RunRepoJob, PERMANENT, "the disk is full")
+    job = the_job(story)
+    assert (job.at, job.result) == ("cancelled", None)
+    assert job.failure is not None
+    assert job.failure.reason == "the disk is full"
+
+
+def test_the_end_of_a_queued_job_leaves_the_one_that_runs() -> None:
+    """Each job's end takes back its own run alone."""
+    story = j.job_waits_for_job()
+    change = story.do(inputs.CancelJob(story.boundary.all(Job)[-1].id))
+    assert change.cancelled == ()
+    assert order_of(story).job_id == JOB
+
+
 def test_a_cancel_while_it_is_settled_counts() -> None:
     """A job that is cancelled while it is settled after a failure ends as cancelled."""
     story = j.job_is_settled_after_failure()

@@ -74,7 +74,7 @@ def test_nothing_is_asked_of_a_removed_repo() -> None:
         story = given()
         with pytest.raises(Conflict, match="was removed: add its remote again") as rejected:
             story.do(j.SYNC)
-        assert rejected.value.status == "removed"
+        assert (rejected.value.status, rejected.value.record_id) == ("removed", REPO)
         with pytest.raises(Conflict):
             story.do(CancelJob(JOB))
         with pytest.raises(Conflict):
@@ -158,16 +158,25 @@ def test_removing_twice_is_one_removal() -> None:
 
 @pytest.mark.parametrize("given", [g.removing, g.removed, g.removed_but_for_its_clone])
 def test_adding_again_brings_the_repo_back(given: Callable[[], RepoStory]) -> None:
-    """The same remote is the same repo again, under the name it is given now; its clone is made, or taken over."""
+    """The same remote is the same repo again, spelled and named as it is now; its clone is made, or taken over."""
     story = given()
     removal = story.open(RemoveClone)
-    change = story.do(evolve(an_add(), name="again"))
+    change = story.do(evolve(an_add(), name="again", remote="https://git.example/acme/api.git"))
     assert (story.repo.status, story.repo.name, story.repo.failure) == (RepoStatus.CLONING, "again", None)
+    assert story.open(CloneRepo)[0].body == CloneRepo(REPO, "https://git.example/acme/api.git")
     assert change.cancelled == tuple(intent.id for intent in removal)
     assert kinds_of(change) == ("CloneRepo", "repo.added")
     story.clone()
     assert story.repo.status is RepoStatus.READY
     assert story.do(j.SYNC).ignored is None
+
+
+def test_question_of_a_task_orders_no_second_removal() -> None:
+    """A task that asks while the clone goes is answered; the clone goes once."""
+    story = g.removing()
+    before = story.open(RemoveClone)
+    change = story.do(inputs.AwaitReady("task-1", 1))
+    assert (kinds_of(change)[0], story.open(RemoveClone)) == ("Tell", before)
 
 
 def test_removal_that_was_taken_back_does_not_begin() -> None:
