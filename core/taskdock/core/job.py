@@ -210,7 +210,7 @@ class JobCursor:
     def take_failure(self) -> None:
         """It could not begin, or nobody could settle what was cancelled: then what it changed is not known."""
         assert self._failed is not None
-        self._put(failure=self.job.failure or _failure_of(self._failed))
+        self._put(failure=_failure_of(self._failed))
 
     @order
     def take_repo_failure(self) -> None:

@@ -38,7 +38,7 @@ def await_branch(draft: Draft, message: inputs.AwaitBranch) -> str | None:
     if draft.get(Repo, repo_id).at == REMOVED:
         _refuse(draft, Waiting(message.task_id, message.ask))
         return None
-    fire(MACHINE, RepoCursor(draft, repo_id, input_=message), "await_branch")
+    fire(MACHINE, RepoCursor(draft, repo_id), "await_branch")
     _forget(draft, message.task_id)
     asked = inputs.RequestJob(
         asked_job(message.task_id, message.ask),

@@ -67,8 +67,18 @@ def queue(draft: Draft, command: inputs.RequestJob) -> Job:
 
 
 def joined(jobs: Iterable[Job], command: inputs.RequestJob) -> Job | None:
-    """The queued job that a request joins; its caller is answered with it."""
-    return next((job for job in jobs if job.at == QUEUED and job.target == command.target), None)
+    """The queued job that a request joins; its caller is answered with it.
+
+    One that may leave its branch out is no answer to who wants it in.
+    """
+    return next(
+        (
+            job
+            for job in jobs
+            if job.at == QUEUED and job.target == command.target and job.if_stacked <= command.if_stacked
+        ),
+        None,
+    )
 
 
 def _check_undo(repo: Repo, command: inputs.RequestJob) -> None:

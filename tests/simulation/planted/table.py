@@ -6,6 +6,7 @@ Reads as: hunting.py, tests/simulation/test_planted.py -> this -> *_bugs.py, scr
 """
 
 from simulation.planted import job_bugs as jobs
+from simulation.planted import repo_bugs as repos
 from simulation.planted import sandbox_bugs as sandboxes
 from simulation.planted import service_bugs as services
 from simulation.planted import tab_bugs as tabs
@@ -27,6 +28,7 @@ _UNCOLLECTED = (fail("clones.take_in", Kind.PERMANENT, 3), act("send", 0.2), act
 _NO_WAY_TO_THE_AGENT = (fail("gateway.attach", Kind.REFUSED, 3), fail("gateway.attach", Kind.REFUSED, 3))
 _ANSWERS = (act("answer_permission", 0.0, how=1), act("answer_permission", 2.0, how=3))
 _A_REPO = act("add_repo", 15.0)
+_REMOVALS = tuple(act("remove_repo", 15.0, tab=number) for number in range(4))
 _RESTACK = job(JobKind.RESTACK_REPO, 15.0)
 
 BUGS = (
@@ -214,5 +216,9 @@ BUGS = (
     Bug(jobs.job_left_behind, {9}, 5, (_A_REPO, *[job(JobKind.RESTACK_REPO, 0.0), job(JobKind.SYNC_REPO, 15.0)]), 0),
     Bug(jobs.new_branch_not_registered, {9}, 5, (_A_TASK, wait(120.0)), 0),
     Bug(jobs.moved_branch_not_shown, {9}, 10, (_A_TASK, wait(120.0), _RESTACK, wait(15.0)), 0),
+    Bug(repos.removed_under_a_task, {9}, 10, (_A_TASK, *_REMOVALS), 0),
+    Bug(repos.removed_under_a_job, {9}, 10, (_A_REPO, job(JobKind.RESTACK_REPO, 0.0), *_REMOVALS), 0),
+    Bug(repos.clone_removed_unseen, {7}, 20, (_A_TASK, wait(120.0), act("kill_task", 120.0), *_REMOVALS), 0),
+    Bug(repos.clone_kept_in_silence, {9}, 20, (_A_TASK, wait(120.0), act("archive_task", 120.0), *_REMOVALS), 0),
 )  # fmt: skip
-"""In the order of sandboxes, tabs, services, jobs."""
+"""In the order of sandboxes, tabs, services, jobs, repos."""

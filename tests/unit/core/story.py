@@ -112,10 +112,15 @@ class Story:
         return self._report(self.claim(kind, tab), Succeeded(value))
 
     def fail(
-        self, kind: type[Body], failure: FailureClass, reason: str = "it broke", tab: str | None = None
+        self,
+        kind: type[Body],
+        failure: FailureClass,
+        reason: str = "it broke",
+        tab: str | None = None,
+        log_tail: str | None = None,
     ) -> Change:
         """Claim if needed, and report a failure."""
-        return self._report(self.claim(kind, tab), Failed(failure, reason))
+        return self._report(self.claim(kind, tab), Failed(failure, reason, log_tail=log_tail))
 
     def fail_often(
         self, kind: type[Body], failure: FailureClass, times: int, tab: str | None = None

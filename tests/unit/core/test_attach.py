@@ -167,6 +167,7 @@ def test_equal_job_that_waits_is_joined() -> None:
     assert [job.id for job in story.boundary.all(Job)] == [JOB, "job-2"]
     assert story.boundary.get(Job, "job-2").waiting == (Waiting(TASK, 3),)
     assert told(story) == [(TASK, BranchAwaited(3, "job-2"))]
+    assert story.boundary.get(Job, "job-2").updated_at == story.now
 
 
 def test_running_job_is_not_joined() -> None:
@@ -219,8 +220,11 @@ def test_failed_job_tells_why_and_what_to_do() -> None:
 def test_job_that_nobody_could_run_tells_why() -> None:
     """An execution that failed for good is an end like any other."""
     story = g.job_is_waited_for()
-    story.fail(RunRepoJob, PERMANENT, "the disk is full")
-    assert told(story)[-1] == (TASK, BranchFailed(3, ASKED_JOB, "the disk is full; Ask for it again."))
+    story.fail(RunRepoJob, PERMANENT, "the disk is full", log_tail="fatal: no space")
+    assert told(story)[-1] == (
+        TASK,
+        BranchFailed(3, ASKED_JOB, "the disk is full; Ask for it again.", "fatal: no space"),
+    )
 
 
 def test_job_is_kept_while_the_clone_is_made() -> None:
@@ -246,6 +250,7 @@ def test_question_starts_a_failed_clone_again() -> None:
 def test_nobody_is_told_who_no_longer_waits() -> None:
     """The job goes on for its own sake."""
     story = g.job_nobody_waits_for_any_more()
+    assert the_job(story).updated_at == story.now
     before = told(story)
     story.succeed(RunRepoJob, REGISTERED)
     assert (the_job(story).at, told(story)) == ("completed", before)

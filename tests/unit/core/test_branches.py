@@ -112,6 +112,18 @@ def test_born_joins_an_equal_job() -> None:
     assert [job.id for job in story.boundary.all(Job)] == [JOB, "job-2"]
 
 
+def test_nobody_joins_the_job_of_a_born_branch_who_wants_it_in() -> None:
+    """That job may leave the branch out, and say that all is well; who asks for a register is told that it is not."""
+    story = g.job_runs()
+    story.do(BORN)
+    asked = inputs.RequestJob("job-3", JobKind.REGISTER_EXISTING_BRANCH, "do-it-1")
+    assert story.do(asked).ignored is None
+    assert [(job.branch, job.if_stacked) for job in story.boundary.all(Job)][1:] == [
+        ("do-it-1", True),
+        ("do-it-1", False),
+    ]
+
+
 def test_born_on_an_unstacked_branch_is_left_out() -> None:
     """Nobody asked for the job of a born branch, so it need not fail where there is no stack; one that a user asks for does."""
     story = g.cloned()
@@ -151,7 +163,7 @@ def test_born_is_told_until_it_is_heard() -> None:
 
 
 def test_job_tells_the_tasks_whose_branches_it_moved() -> None:
-    """Each holder of a branch that moved is told from where to where; a branch that is new there was not moved."""
+    """Each holder of a branch that moved is told from where to where; one that is new there, or stayed, was not moved."""
     story = g.job_runs()
     changed = {
         "one": Moved("a1", "a2"),
@@ -159,7 +171,7 @@ def test_job_tells_the_tasks_whose_branches_it_moved() -> None:
         "three": Moved("c1", None),
         "four": Moved("d1", "d2"),
     }
-    tasks = {"one": "task-1", "two": "task-2", "three": "task-3"}
+    tasks = {"one": "task-1", "two": "task-2", "three": "task-3", "five": "task-5"}
     story.succeed(RunRepoJob, inputs.JobEnded(JobResult(changed), tasks=tasks))
     assert answers(story) == [
         ("task-1", BranchMoved(JOB, "one", "a1", "a2")),

@@ -6,9 +6,11 @@ import attrs
 import pytest
 
 from taskdock.core import commands, inputs, intents
+from taskdock.core.branches import Branches
 from taskdock.core.change import Change, Slice
 from taskdock.core.history import HistoryEvent
 from taskdock.core.job import Job
+from taskdock.core.job_record import BranchSeen, JobFailure, JobResult
 from taskdock.core.message import Message
 from taskdock.core.repo import Repo
 from taskdock.core.step import Failure, Step
@@ -46,19 +48,32 @@ MEANT: dict[type, dict[str, Any]] = {
     intents.ResumeSession: {"settings": NOTHING_SET},
     intents.SendPrompt: {"settings": NOTHING_SET},
     intents.CollectWork: {"mark": ""},
+    intents.RunRepoJob: {"push": False, "settles": False, "if_stacked": False},
     inputs.RepoFailed: {},
     inputs.NameEnsured: {},
     inputs.SandboxReady: {"mark": ""},
     inputs.WorkCollected: {"uncommitted": (), "kept": 0},
     inputs.Observed: {},
     inputs.SandboxStopped: {"is_absent": False},
+    inputs.JobEnded: {"tasks": {}},
+    inputs.JobStepped: {"done": 0, "of": 0},
     inputs.Failed: {},
     commands.CreateTask: {},
     commands.OpenTab: {},
     commands.RetryTask: {"discard": False},
     commands.ArchiveTask: {"force": False},
+    commands.UnarchiveTask: {"repo_is_ready": True},
     commands.KillTask: {"force": False},
     commands.CloseTab: {"force": False},
+    commands.RequestJob: {"push": False, "if_stacked": False},
+    commands.CancelJob: {"force": False},
+    JobResult: {"changed": {}, "skipped": {}, "blocked": {}, "conflicts": {}, "pushed": {}},
+    JobFailure: {"hint": ""},
+    BranchSeen: {
+        "is_tracked": False, "depth": 0, "needs_restack": False, "ahead": 0, "behind": 0, "files_changed": 0,
+        "insertions": 0, "deletions": 0, "conflicts_with_trunk": False,
+    },
+    Branches: {"seen": ()},
     Slice: {"version": 0, "runs": 0, "records": (), "intents": ()},
     Change: {
         "runs": 0, "records": (), "history": (), "ordered": (), "marked_started": (), "closed": (), "cancelled": (),

@@ -65,7 +65,7 @@ def test_release_asks_again_when_the_window_is_over() -> None:
     )
 
 
-@pytest.mark.parametrize("late", [0.0, 3600.0])
+@pytest.mark.parametrize("late", [-STEP_SECONDS, 0.0, 3600.0])
 def test_release_waits_as_long_as_it_was_too_early(late: float) -> None:
     """When the clock says that the window is over, and the look knows better, the next run waits for what was missing."""
     story = g.replacing()

@@ -85,6 +85,7 @@ def test_the_end_of_a_queued_job_leaves_the_one_that_runs() -> None:
     story = j.job_waits_for_job()
     change = story.do(inputs.CancelJob(story.boundary.all(Job)[-1].id))
     assert change.cancelled == ()
+    assert [type(record) for record in change.records] == [Job]
     assert order_of(story).job_id == JOB
 
 
