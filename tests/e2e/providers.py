@@ -14,14 +14,14 @@ import signal
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from attrs import frozen
+from attrs import field, frozen
 
 from container_engine import EXAMPLE, Engine, NoEngine, running_engine
 from local_process import ground
@@ -142,13 +142,16 @@ class Daytona:
     """Boxes of a stand-in of Daytona, which are folders and processes of this machine."""
 
     stand_in: StandIn
+    more: Mapping[str, float] = field(factory=dict)
+    """Settings besides those below, or in their place."""
     name: str = "daytona"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Where it is, and for how long a create that was not answered may still land; the key is in the environment."""
         config = self.stand_in.config
-        return {"api_url": config.api_url, "create_window_seconds": config.create_window_seconds}
+        window = {"create_window_seconds": config.create_window_seconds}
+        return {"api_url": config.api_url, **window, **self.more}
 
     def boxes(self, home: Path) -> list[Box]:
         """Ask its door for tests, which no adapter knows."""
@@ -228,12 +231,18 @@ _under_test: list[Provider] = []
 @contextmanager
 def prepared(name: str | None = None) -> Iterator[Provider]:
     """Make a provider, or the one that the environment names, the chosen one."""
-    with PROVIDERS[name or os.environ.get(VARIABLE) or "local"]() as provider:
-        _under_test.append(provider)
-        try:
-            yield provider
-        finally:
-            _under_test.remove(provider)
+    with PROVIDERS[name or os.environ.get(VARIABLE) or "local"]() as provider, chosen(provider):
+        yield provider
+
+
+@contextmanager
+def chosen(provider: Provider) -> Iterator[None]:
+    """Let the tests run on this one, whatever was chosen before."""
+    _under_test.append(provider)
+    try:
+        yield
+    finally:
+        _under_test.remove(provider)
 
 
 def under_test() -> Provider:

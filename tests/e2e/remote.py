@@ -16,6 +16,7 @@ import anyio
 from anyio import to_thread
 from attrs import field, mutable
 
+from e2e.providers import Daytona, chosen
 from e2e.world import World
 from git_repos import make_remote
 from stand_in import StandIn
@@ -30,15 +31,9 @@ SEEN_SECONDS_MAX = 30.0
 REST_SECONDS_MAX = 180.0
 _RESTS = ("running", "stopped", "archived", "killed", "error")
 _ENDS = ("archived", "killed")
-_SETTINGS = """\
-providers = ["daytona"]
+_REAPER = """\
 reap_seconds = 2.0
 reap_age_seconds = 1.0
-[provider.daytona]
-api_url = "{url}/api"
-create_window_seconds = {window}
-create_seconds = 4.0
-busy_seconds = 10.0
 """
 
 _FAULTS: tuple[dict[str, Any], ...] = (
@@ -175,12 +170,13 @@ class Remote:
 @asynccontextmanager
 async def remote(folder: Path, stand_in: StandIn, seed: str) -> AsyncIterator[Remote]:
     """A home on the stand-in, and nothing left of it behind the block."""
-    settings = _SETTINGS.format(url=stand_in.url, window=WINDOW_SECONDS)
-    world = World(folder, settings=settings, backoff_seconds_max=1.0, call_seconds=1.0, absent_seconds=0.3)
+    seconds = {"create_window_seconds": WINDOW_SECONDS, "create_seconds": 4.0, "busy_seconds": 10.0}
     repo = make_remote(folder / "remote")
     dice = random.Random(seed)  # noqa: S311 - a test's dice
-    try:
-        async with world.client() as dock:
-            yield Remote(world, stand_in, dock, str(repo), dice)
-    finally:
-        world.close()
+    with chosen(Daytona(stand_in, seconds)):
+        world = World(folder, settings=_REAPER, backoff_seconds_max=1.0, call_seconds=1.0, absent_seconds=0.3)
+        try:
+            async with world.client() as dock:
+                yield Remote(world, stand_in, dock, str(repo), dice)
+        finally:
+            world.close()
