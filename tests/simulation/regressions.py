@@ -74,5 +74,12 @@ SCRIPTS: dict[str, str] = {
     "fail:0:52:9:4,fail:31:11:58:4,create_task:50:9:12:4,fail:25:31:57:5": (
         "of the kit: two who scheduled at once each gave a tab a session, and the other one's stayed"
     ),
+    "1600000955,create_task:0:0:0:0,drain:0:0:0:0,resume_queue:0:0:0:0,second:0:0:0:0,crash_agent:0:0:0:0,"
+    "remove_repo:0:0:0:3,send:0:0:0:0,second:0:0:0:0,fail:0:0:0:2,fail:1:14:0:3,crash_agent:0:0:0:0": (
+        "of the kit: of two who scheduled at once one sent a message, the other told it as not sent, and it was sent again"
+    ),
+    "1600001504,create_task:1:6:0:1,request_job:0:0:0:0,second:0:0:0:1": (
+        "never landed: a step of a job told twice in one instant was ignored, and the one who told it went on telling it"
+    ),
 }
 """Each with what was wrong, or would be with the bug that was planted when it was found."""

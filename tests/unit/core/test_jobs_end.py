@@ -117,8 +117,8 @@ def test_a_second_execution_is_told_to_go_on() -> None:
     story = j.job_runs()
     story.start(RunRepoJob)
     intent = story.open(RunRepoJob)[0]
+    at = story.now
     for _ in range(2):
-        at = story.now
         for fact in (
             inputs.Started(intent.id, intent.issue),
             inputs.JobStepped(intent.id, intent.issue, "lock", 0, 0),

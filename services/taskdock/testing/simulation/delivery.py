@@ -64,9 +64,11 @@ class OnceDelivered(Invariant):
     def on_received(self, tab_id: str, message_id: str) -> None:
         """Count in the agents' logs; nothing overtakes, and nothing is sent while the queue waits for its user."""
         nature, ledger = self.outside.nature, self.world.client.ledger
+        # It may have been sent by one of two, and have been told as not sent by the other: then it is sent again.
+        was_overlapped = message_id in self._overlapped
         if nature.overlaps:
             self._overlapped.add(message_id)
-        if nature.received[message_id] > 1:
+        if nature.received[message_id] > 1 and not was_overlapped:
             self.broken(f"{message_id} reached its agent {nature.received[message_id]} times")
         messages = {one.id: one for one in self.all(Message) if one.tab_id == tab_id}
         sent = messages[message_id]
@@ -74,7 +76,9 @@ class OnceDelivered(Invariant):
         if overtaken:
             self.broken(f"{message_id} is sent before {overtaken}")
         before, moment = nature.cut_short.pop(tab_id, ("", 0))
-        if min(moment, self._ended.get(before, moment)) > ledger.lifted.get(tab_id, 0):
+        if (before != message_id or not was_overlapped) and min(
+            moment, self._ended.get(before, moment)
+        ) > ledger.lifted.get(tab_id, 0):
             self.broken(
                 f"{message_id} is sent, and nobody asked for it after the turn of {before} did not complete"
             )
