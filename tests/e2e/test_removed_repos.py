@@ -14,6 +14,7 @@ from taskdock import app
 from taskdock.app import Config, Dock
 from taskdock.core import task_record as at
 from taskdock.core.errors import CommandRejected, Conflict
+from taskdock.core.job import FINAL
 from taskdock.core.job_record import JobKind
 from taskdock.core.repo import Repo, RepoStatus
 
@@ -36,6 +37,16 @@ async def settled(dock: Dock, repo_id: str) -> Repo:
             if repo.step is None:
                 return repo
     raise AssertionError(f"never settled: {await dock.repo(repo_id)}")
+
+
+async def registered(dock: Dock, repo_id: str) -> None:
+    """Wait for the end of the job that registers the branch of a task's first work; it holds the repo, too."""
+    with anyio.move_on_after(WAIT_SECONDS_MAX):
+        async for _ in dock.watch(repo=repo_id):
+            jobs = await dock.jobs(repo_id)
+            if jobs and all(job.at in FINAL for job in jobs):
+                return
+    raise AssertionError(f"never registered: {await dock.jobs(repo_id)}")
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -73,6 +84,7 @@ async def test_work_outlives_the_removal_of_its_repo(place: Installation, remote
         view = await see(dock, task.task_id, lambda view: view.task.head is not None, "collected work")
         repo_id, branch, head = view.task.repo_id, view.task.branch or "", view.task.head
         assert head is not None
+        await registered(dock, repo_id)
         with pytest.raises(Conflict, match=task.task_id):
             await dock.remove_repo(repo_id)
         await dock.archive_task(task.task_id)
