@@ -50,7 +50,7 @@ async def _jobs(folder: Path, count: int) -> list[Row]:
     if not GIT_SPICE.exists():
         return found
     # The first job tells git-spice of every branch, once in the life of a clone.
-    await runner.once(JobKind.RESTACK_REPO)
+    found.append(Row(f"stack_first_{count}_branches", await runner.once(JobKind.RESTACK_REPO), "s"))
     found.append(Row(f"stack_no_op_{count}_branches", await runner.seconds(JobKind.RESTACK_REPO), "s"))
     _advance(remote)
     found.append(Row(f"stack_restack_{count}_branches", await runner.once(JobKind.RESTACK_REPO), "s"))

@@ -73,7 +73,7 @@ class Creator:
 
 
 async def chaos(stand_in: StandIn) -> tuple[set[str], Creator]:
-    """All creates, every second one ended again; the names that are to be there."""
+    """All creates, nine of ten ended again; the names that are to be there."""
     boxes = stand_in.sandboxes(create_seconds=4.0, busy_seconds=5.0)
     creator, kept = Creator(boxes), set[str]()
     numbers = iter(range(CREATES))
