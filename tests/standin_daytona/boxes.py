@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from attrs import define, field, mutable
 from standin_daytona.jail import Jail
 
 CHANGING = ("creating", "starting", "stopping")
+_REMEMBERED_SECONDS = 60.0
+"""How far back a list can lag."""
 
 
 class Refusal(Exception):
@@ -117,7 +120,7 @@ class Boxes:
     created: int = 0
     doubles: list[str] = field(factory=list)
     """How often a task of Taskdock's got a box while it had one that was to live."""
-    _index: list[tuple[float, dict[str, Any]]] = field(factory=list)
+    _index: deque[tuple[float, list[dict[str, Any]]]] = field(factory=deque)
     _tasks: set[asyncio.Task[None]] = field(factory=set)
 
     def find(self, id_or_name: str) -> Box:
@@ -181,20 +184,17 @@ class Boxes:
 
     def shown(self, labels: Mapping[str, str], lag_seconds: float) -> list[dict[str, Any]]:
         """As a search index has it: as it was a while ago."""
+        self.index()
         now = time.monotonic()
-        self._index = [one for one in self._index if now - one[0] < 60]
-        self._index.append((now, {box.key_id: box.listed() for box in self.all.values()}))
-        old = [one for one in self._index if now - one[0] >= lag_seconds]
-        shown = (old[-1] if old else (now, {}))[1]
-        return [
-            one
-            for one in shown.values()
-            if one["state"] != "destroyed" and labels.items() <= one["labels"].items()
-        ]
+        old = [boxes for at, boxes in self._index if now - at >= lag_seconds]
+        return [one for one in (old[-1] if old else ()) if labels.items() <= one["labels"].items()]
 
     def index(self) -> None:
-        """Note how things are now, for a list that lags."""
-        self._index.append((time.monotonic(), {box.key_id: box.listed() for box in self.all.values()}))
+        """Note how things are now, for a list that lags; what was a minute ago is forgotten."""
+        now = time.monotonic()
+        while self._index and now - self._index[0][0] > _REMEMBERED_SECONDS:
+            self._index.popleft()
+        self._index.append((now, [box.listed() for box in self.all.values() if box.state != "destroyed"]))
 
     def files(self, name: str) -> list[str]:
         """What lies on the disk of boxes that were made under this name."""
