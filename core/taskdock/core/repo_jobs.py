@@ -128,9 +128,8 @@ def stepped(draft: Draft, fact: inputs.JobStepped) -> str | None:
     job = draft.get(Job, intent.body.job_id)
     if job.step is None:
         return "the run has not said that it begins"
-    draft.mark_started(
-        intent
-    )  # what is told again in the same instant would change nothing else, and be ignored
+    # What is told again in the same instant would change nothing else, and be taken for stale.
+    draft.mark_started(intent)
     progress = f"{fact.done} of {fact.of}" if fact.of else None
     step = evolve(job.step, name=fact.step, retry_at=None, progress=progress, last_progress_at=draft.now)
     draft.put(evolve(job, step=step, updated_at=draft.now))
