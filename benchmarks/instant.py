@@ -51,7 +51,14 @@ class Instant:
         self.steps = 0
         self._slots = anyio.Semaphore(parallel)
         self._on_end = on_end
-        self.executors: Mapping[type, Executor] = dict.fromkeys(STEPS, self._execute)
+        self.executors: Mapping[type, Executor] = {
+            **dict.fromkeys(STEPS, self._execute),
+            intents.Tell: self._tell,
+        }
+
+    async def _tell(self, _body: object, _execution: Execution, _tools: object) -> inputs.Value:
+        """The repo hears of the new branch. It is nobody's step, and the last of them may still be on their way."""
+        return inputs.Told()
 
     async def _execute(self, body: Any, execution: Execution, _tools: object) -> inputs.Value:  # noqa: ANN401
         if isinstance(body, intents.EnsureName):

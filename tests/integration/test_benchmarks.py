@@ -21,7 +21,7 @@ ROWS = {
     "growth_create", "growth_claim", "growth_load", "growth_list",
     "feed_to_3_watchers", "list_of_20_page_p50",
     "stack_sync_4_branches", "overview_of_4_branches_p50", "overview_growth",
-    *(("stack_no_op_4_branches", "stack_restack_4_branches") if GIT_SPICE.exists() else ()),
+    *(("stack_first_4_branches", "stack_no_op_4_branches", "stack_restack_4_branches") if GIT_SPICE.exists() else ()),
 }  # fmt: skip
 
 
