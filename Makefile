@@ -97,7 +97,7 @@ static: setup ## ruff, mypy and pyright
 faults: setup ## plant each fault in a real provider, a store of clones, a namer, a clock, and see that the kit finds it
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -v -k "fault" tests/conformance
 
-bench: setup ## measure against the targets, a few minutes; SIZE=quick for one, JSON=path to write the rows
+bench: setup ## measure against the targets, ten minutes; SIZE=quick for one, JSON=path to write the rows
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python benchmarks/run.py --size $(or $(SIZE),full) $(if $(JSON),--json "$(JSON)")
 
 format: setup ## let ruff mend what it can
