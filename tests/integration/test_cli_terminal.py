@@ -32,13 +32,18 @@ def remote(tmp_path: Path) -> str:
     return str(make_remote(tmp_path / "remote"))
 
 
+def is_waiting_whole(lines: list[str]) -> bool:
+    """The first row says what it waits for, and the four below stand there, too: a frame may come in pieces."""
+    waits = any("waits for the clone of remote" in line for line in lines)
+    return waits and [line[:1] for line in lines[2:6]] == ["·"] * 4
+
+
 def test_create_moves_and_then_stands_still(shell: Shell, world: World, remote: str) -> None:
     """While a step is under way its row says so; in the end five rows are done, and the conversation stands below."""
     gate = world.gate("clones.clone.before")
     with shell.terminal("task", "create", "--repo", remote, "Write something down") as terminal:
-        moving = terminal.until(lambda lines: any("waits for the clone of remote" in line for line in lines))
+        moving = terminal.until(is_waiting_whole)
         assert re.match(r"\S  init_enqueue_provision  +\d", moving[1])
-        assert [line[:1] for line in moving[2:6]] == ["·"] * 4
         world.open_gate(gate)
         assert terminal.end() == 0
     screen = terminal.screen
