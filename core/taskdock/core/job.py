@@ -269,7 +269,7 @@ class JobCursor:
         return self._intent is not None and self._intent.body == body
 
     def _take_back(self) -> None:
-        for intent in self._draft.intents(RunRepoJob):
+        for intent in list(self._draft.open.values()):
             if isinstance(intent.body, RunRepoJob) and intent.body.job_id == self._id:
                 self._draft.cancel(intent)
 

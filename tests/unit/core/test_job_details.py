@@ -55,17 +55,6 @@ def test_each_queued_job_is_counted_in_its_repo() -> None:
     assert story.repo.updated_at > before
 
 
-def test_an_attempt_that_failed_before_the_job_began_counts() -> None:
-    """The attempt that begins it is the second one, and is shown as that."""
-    story = j.job_has_its_turn()
-    story.fail(RunRepoJob, TRANSIENT)
-    story.pass_time(600)
-    story.start(RunRepoJob)
-    job = story.boundary.get(Job, JOB)
-    assert job.step is not None
-    assert (job.at, job.step.attempt) == ("running", 2)
-
-
 def test_refused_undo_names_the_job_and_the_repo() -> None:
     """A program learns from the refusal which record it is about, and how the repo is."""
     story = j.job_runs()
@@ -157,17 +146,9 @@ def test_attempts_before_the_first_call_count() -> None:
     story = j.job_has_its_turn()
     story.fail(RunRepoJob, TRANSIENT)
     begun(story)
-    step = the_job(story).step
-    assert step is not None
-    assert (step.name, step.attempt) == ("lock", 2)
-
-
-def test_job_of_a_removed_repo_is_refused_with_the_repo() -> None:
-    """The refusal names the repo and its status."""
-    story = g.removed()
-    with pytest.raises(Conflict) as refusal:
-        story.do(j.SYNC)
-    assert (refusal.value.status, refusal.value.record_id) == ("removed", story.repo.id)
+    job = the_job(story)
+    assert job.step is not None
+    assert (job.at, job.step.name, job.step.attempt) == ("running", "lock", 2)
 
 
 @pytest.mark.parametrize(
