@@ -6,10 +6,10 @@ Reads as: a test -> Installation.open -> taskdock.app.open.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from attrs import evolve, frozen
@@ -25,6 +25,8 @@ from taskdock.services.feed import Happened
 
 if TYPE_CHECKING:
     from taskdock.services.tools import Outside
+
+T = TypeVar("T")
 
 WAIT_SECONDS_MAX = 60.0 * PATIENCE
 QUICK = Figures(backoff_seconds=0.05, settle_seconds=2.0, closing_seconds=1.0)
@@ -124,6 +126,18 @@ async def ended(dock: Dock, task_id: str, turns: int, *, tab: int = 0) -> TaskVi
     return await see(
         dock, task_id, lambda view: view.tabs[tab].turns_ended >= turns, f"the end of {turns} turns"
     )
+
+
+async def see_in_repo(
+    dock: Dock, repo_id: str, look: Callable[[], Awaitable[T]], wanted: Callable[[T], object], what: str
+) -> T:
+    """Look at something of a repo, at each entry of its feed, until it is as wanted."""
+    with anyio.move_on_after(WAIT_SECONDS_MAX):
+        async for _ in dock.watch(repo=repo_id):
+            found = await look()
+            if wanted(found):
+                return found
+    raise AssertionError(f"never {what}: {await look()}")
 
 
 async def until_happened(dock: Dock, boundary: str, kind: str) -> None:

@@ -1,12 +1,12 @@
 """Jobs: from the request to the end on the real app, with real git and the real git-spice, through kills and conflicts."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import anyio
 import pytest
 
-from e2e.installation import WAIT_SECONDS_MAX, Installation
+from e2e.installation import Installation, see_in_repo
 from e2e.world import World
 from git_repos import git
 from stack_fixture import GIT_SPICE, STACKED, StackRepo, copy_stacks, make_stacks, require_git_spice
@@ -42,12 +42,9 @@ async def dock(place: Installation) -> AsyncIterator[Dock]:
 async def over(dock: Dock, job_id: str) -> Job:
     """Wait, driven by the feed, until a job is over."""
     job = await dock.job(job_id)
-    with anyio.move_on_after(WAIT_SECONDS_MAX):
-        async for _ in dock.watch(repo=job.repo_id):
-            job = await dock.job(job_id)
-            if job.at in FINAL:
-                return job
-    raise AssertionError(f"never over: {job}")
+    return await see_in_repo(
+        dock, job.repo_id, partial(dock.job, job_id), lambda job: job.at in FINAL, "over"
+    )
 
 
 async def done(dock: Dock, remote: str, kind: JobKind, **more: str) -> Job:

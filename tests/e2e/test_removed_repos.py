@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from e2e.installation import QUICK, WAIT_SECONDS_MAX, Installation, rest, see
+from e2e.installation import QUICK, Installation, rest, see, see_in_repo
 from e2e.world import World
 from git_repos import git, refs_of
 from taskdock import app
@@ -31,22 +31,20 @@ def config(tmp_path: Path) -> Config:
 
 async def settled(dock: Dock, repo_id: str) -> Repo:
     """Wait until nothing is done to the clone of a repo."""
-    with anyio.move_on_after(WAIT_SECONDS_MAX):
-        async for _ in dock.watch(repo=repo_id):
-            repo = await dock.repo(repo_id)
-            if repo.step is None:
-                return repo
-    raise AssertionError(f"never settled: {await dock.repo(repo_id)}")
+    return await see_in_repo(
+        dock, repo_id, partial(dock.repo, repo_id), lambda repo: repo.step is None, "settled"
+    )
 
 
 async def registered(dock: Dock, repo_id: str) -> None:
     """Wait for the end of the job that registers the branch of a task's first work; it holds the repo, too."""
-    with anyio.move_on_after(WAIT_SECONDS_MAX):
-        async for _ in dock.watch(repo=repo_id):
-            jobs = await dock.jobs(repo_id)
-            if jobs and all(job.at in FINAL for job in jobs):
-                return
-    raise AssertionError(f"never registered: {await dock.jobs(repo_id)}")
+    await see_in_repo(
+        dock,
+        repo_id,
+        partial(dock.jobs, repo_id),
+        lambda jobs: jobs and all(job.at in FINAL for job in jobs),
+        "registered",
+    )
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
